@@ -127,7 +127,17 @@ mod tests {
 
     #[test]
     fn wrong_text_is_refused() {
-        for text in ["", "02.0", "0:20.0", "00:1f.8", "00:1f", "1:00:02.0", "00:+2.0", "000:02.0", "00:02.00"] {
+        for text in [
+            "",
+            "02.0",
+            "0:20.0",
+            "00:1f.8",
+            "00:1f",
+            "1:00:02.0",
+            "00:+2.0",
+            "000:02.0",
+            "00:02.00",
+        ] {
             assert_eq!(text.parse::<Bdf>(), Err(ParseBdfError), "{text}");
         }
         assert_eq!("0000:00:02.0".parse(), Ok(Bdf::from_bits(0x10)));

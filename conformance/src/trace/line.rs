@@ -62,7 +62,7 @@ impl Width {
 }
 
 /// A byte string as pairs of hexadecimal digits, borrowed from the line.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Hex<'a>(&'a [u8]);
 
 /// One line of a trace.
