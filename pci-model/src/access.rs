@@ -35,7 +35,7 @@ impl Width {
         }
     }
 
-    /// All bits that fit: 0xFF, 0xFFFF or 0xFFFF_FFFF.
+    /// All bits that fit: `0xFF`, `0xFFFF` or `0xFFFF_FFFF`.
     #[must_use]
     pub const fn ones(self) -> u32 {
         match self {

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! PCI Express, capability 10h.
+//!
+//! ```text
+//! +02 capabilities     13:9 interrupt message | 8 slot | 7:4 kind | 3:0 version
+//! +04 device caps      28 function level reset
+//! +08 device control   15 initiate function level reset   +0A device status  3:0 errors (w1c)
+//! +0C +10 +12 link     +14 +18 +1A slot   +1C +1E +20 root
+//! +24 device caps 2    +28 device control 2   +2C link caps 2   +30 +32 link control and status 2
+//! ```
+//!
+//! *PCI Express Base Specification* 5.0, section 7.5.3.
+
+use crate::registers::Registers;
+use crate::rules::Rules;
+
+const CAPABILITIES: u16 = 0x02;
+const DEVICE_CAPABILITIES: u16 = 0x04;
+/// Offset of the device control register in the capability.
+pub(crate) const DEVICE_CONTROL: u16 = 0x08;
+const DEVICE_STATUS: u16 = 0x0a;
+const LINK_CONTROL: u16 = 0x10;
+const DEVICE_CAPABILITIES_2: u16 = 0x24;
+const DEVICE_CONTROL_2: u16 = 0x28;
+const FLR_CAPABLE: u32 = 1 << 28;
+
+/// Initiate function level reset: a bit of the upper byte of device control, reads as zero.
+pub(crate) const INITIATE_FLR: u8 = 0x80;
+
+/// Error reporting, relaxed ordering, payload size, no snoop and read request size: what every endpoint has.
+const DEVICE_CONTROL_BASE: u16 = 0x78ff;
+const EXTENDED_TAG: u16 = 1 << 8;
+const PHANTOM_FUNCTIONS: u16 = 1 << 9;
+const AUX_POWER: u16 = 1 << 10;
+const DEVICE_STATUS_W1C: u16 = 0x000f;
+/// ASPM, read completion boundary, common clock, extended sync, clock power management.
+const LINK_CONTROL_WRITABLE: u16 = 0x01cb;
+
+/// Kind of a PCI Express function.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ExpressKind {
+    /// An endpoint behind a port.
+    Endpoint,
+    /// A legacy endpoint behind a port.
+    LegacyEndpoint,
+    /// An endpoint inside the root complex: has no link.
+    RootComplexIntegratedEndpoint,
+}
+
+impl ExpressKind {
+    const fn code(self) -> u16 {
+        match self {
+            Self::Endpoint => 0,
+            Self::LegacyEndpoint => 1,
+            Self::RootComplexIntegratedEndpoint => 9,
+        }
+    }
+}
+
+/// The PCI Express capability of a new function, version 2.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Express {
+    /// Kind of the function.
+    pub kind: ExpressKind,
+    /// Device capabilities, read-only; bit 28 makes function level reset available.
+    pub device_capabilities: u32,
+    /// Device capabilities 2, read-only.
+    pub device_capabilities_2: u32,
+}
+
+impl Express {
+    pub(crate) fn body(self) -> [u8; 0x3a] {
+        let mut body = [0; 0x3a];
+        let capabilities = 2 | self.kind.code() << 4;
+        let fields: [(u16, &[u8]); 3] = [
+            (CAPABILITIES, &capabilities.to_le_bytes()),
+            (DEVICE_CAPABILITIES, &self.device_capabilities.to_le_bytes()),
+            (DEVICE_CAPABILITIES_2, &self.device_capabilities_2.to_le_bytes()),
+        ];
+        for (at, bytes) in fields {
+            for (to, from) in body.iter_mut().skip(usize::from(at) - 2).zip(bytes) {
+                *to = *from;
+            }
+        }
+        body
+    }
+}
+
+/// Length of a capability with this capabilities word, in bytes.
+pub(crate) const fn length(capabilities: u16) -> u16 {
+    if capabilities & 0xf >= 2 { 0x3c } else { 0x14 }
+}
+
+pub(crate) fn install<const N: usize>(registers: &mut Registers<N>, at: u16, rules: Rules) {
+    let capabilities = registers.u16(at + CAPABILITIES);
+    let version_2 = capabilities & 0xf >= 2;
+    if rules.is_qemu() {
+        // QEMU leaves the rest to each device; this bit it makes writable for all of version 2.
+        if version_2 {
+            registers.set_writable(at + DEVICE_CONTROL_2, &0x8000_u16.to_le_bytes());
+        }
+        return;
+    }
+    let device = registers.u32(at + DEVICE_CAPABILITIES);
+    let mut control = DEVICE_CONTROL_BASE;
+    for (capable, bits) in [
+        (device >> 5 & 1 != 0, EXTENDED_TAG),
+        (device >> 3 & 3 != 0, PHANTOM_FUNCTIONS),
+        (true, AUX_POWER),
+    ] {
+        if capable {
+            control |= bits;
+        }
+    }
+    registers.set_writable(at + DEVICE_CONTROL, &control.to_le_bytes());
+    registers.set_w1c(at + DEVICE_STATUS, &DEVICE_STATUS_W1C.to_le_bytes());
+    let has_link = matches!(capabilities >> 4 & 0xf, 0 | 1);
+    if has_link {
+        registers.set_writable(at + LINK_CONTROL, &LINK_CONTROL_WRITABLE.to_le_bytes());
+    }
+    if version_2 {
+        // Each group of control bits exists if its capability does.
+        let device = registers.u32(at + DEVICE_CAPABILITIES_2);
+        let mut control = 0_u16;
+        for (capable, bits) in [
+            (device & 0xf != 0, 0x000f),
+            (device >> 4 & 1 != 0, 0x0010),
+            (device >> 5 & 1 != 0, 0x0020),
+            (device >> 6 & 7 != 0, 0x0040),
+            (device >> 8 & 3 != 0, 0x0300),
+            (device >> 11 & 1 != 0, 0x0400),
+            (device >> 18 & 3 != 0, 0x6000),
+            (device >> 21 & 1 != 0, 0x8000),
+        ] {
+            if capable {
+                control |= bits;
+            }
+        }
+        registers.set_writable(at + DEVICE_CONTROL_2, &control.to_le_bytes());
+    }
+}
+
+/// Whether the function can be reset by its device control register.
+pub(crate) fn has_flr<const N: usize>(registers: &Registers<N>, at: u16) -> bool {
+    registers.u32(at + DEVICE_CAPABILITIES) & FLR_CAPABLE != 0
+}

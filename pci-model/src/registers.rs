@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Bytes with masks: the storage of a configuration space.
+
+use crate::access::ConfigAccess;
+
+/// `N` bytes of registers, each bit of which is writable, cleared by writing one, or read-only.
+///
+/// Sizing a BAR, reading back a masked field or clearing a status bit are consequences of the masks, at every width and
+/// alignment.
+///
+/// ```
+/// use pci_model::{ConfigAccess, Registers, Width};
+///
+/// let mut registers = Registers::<256>::new();
+/// registers.set_writable(0x10, &0xffff_f000_u32.to_le_bytes());
+/// let bar0 = ConfigAccess::new(0x10, Width::Dword).unwrap();
+/// registers.write(bar0, 0xffff_ffff);
+/// assert_eq!(registers.read(bar0), 0xffff_f000);
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Registers<const N: usize> {
+    value: [u8; N],
+    writable: [u8; N],
+    w1c: [u8; N],
+    /// Bits that a reset sets to `initial`.
+    volatile: [u8; N],
+    initial: [u8; N],
+}
+
+impl<const N: usize> Default for Registers<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> Registers<N> {
+    /// Read-only zeros.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            value: [0; N],
+            writable: [0; N],
+            w1c: [0; N],
+            volatile: [0; N],
+            initial: [0; N],
+        }
+    }
+
+    /// Read-only registers with these values.
+    #[must_use]
+    pub const fn from_image(image: &[u8; N]) -> Self {
+        Self {
+            value: *image,
+            writable: [0; N],
+            w1c: [0; N],
+            volatile: [0; N],
+            initial: *image,
+        }
+    }
+
+    /// The values.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; N] {
+        &self.value
+    }
+
+    /// The byte at `offset`, or ones beyond the end.
+    #[must_use]
+    pub fn u8(&self, offset: u16) -> u8 {
+        self.value.get(usize::from(offset)).copied().unwrap_or(0xff)
+    }
+
+    /// The little-endian word at `offset`; bytes beyond the end are ones.
+    #[must_use]
+    pub fn u16(&self, offset: u16) -> u16 {
+        match self.chunk::<2>(offset) {
+            Some(bytes) => u16::from_le_bytes(bytes),
+            None => u16::from_le_bytes([self.u8(offset), self.u8(offset.saturating_add(1))]),
+        }
+    }
+
+    /// The little-endian dword at `offset`; bytes beyond the end are ones.
+    #[must_use]
+    pub fn u32(&self, offset: u16) -> u32 {
+        match self.chunk::<4>(offset) {
+            Some(bytes) => u32::from_le_bytes(bytes),
+            None => u32::from_le_bytes([0_u16, 1, 2, 3].map(|i| self.u8(offset.saturating_add(i)))),
+        }
+    }
+
+    fn chunk<const L: usize>(&self, offset: u16) -> Option<[u8; L]> {
+        self.value.get(usize::from(offset)..)?.first_chunk().copied()
+    }
+
+    /// Sets values, at power-on and now. Bytes beyond the end are dropped.
+    pub fn set(&mut self, offset: u16, bytes: &[u8]) {
+        put(&mut self.value, offset, bytes);
+        put(&mut self.initial, offset, bytes);
+    }
+
+    /// Sets current values only; a reset brings the initial ones back where they are volatile.
+    pub fn set_now(&mut self, offset: u16, bytes: &[u8]) {
+        put(&mut self.value, offset, bytes);
+    }
+
+    /// Sets which bits software writes; a reset restores them.
+    pub fn set_writable(&mut self, offset: u16, mask: &[u8]) {
+        put(&mut self.writable, offset, mask);
+        put(&mut self.volatile, offset, mask);
+    }
+
+    /// Sets which bits software writes and no reset touches.
+    pub fn set_storage(&mut self, offset: u16, mask: &[u8]) {
+        put(&mut self.writable, offset, mask);
+        for (i, byte) in mask.iter().enumerate() {
+            if let Some(volatile) = self.volatile.get_mut(usize::from(offset) + i) {
+                *volatile &= !byte;
+            }
+        }
+    }
+
+    /// Sets which bits software clears by writing one; a reset restores them.
+    pub fn set_w1c(&mut self, offset: u16, mask: &[u8]) {
+        put(&mut self.w1c, offset, mask);
+        for (i, byte) in mask.iter().enumerate() {
+            let at = usize::from(offset) + i;
+            if let Some(volatile) = self.volatile.get_mut(at) {
+                *volatile |= byte;
+            }
+            if let Some(writable) = self.writable.get_mut(at) {
+                *writable &= !byte;
+            }
+        }
+    }
+
+    /// Sets which bits a reset restores, whoever changes them.
+    pub fn set_volatile(&mut self, offset: u16, mask: &[u8]) {
+        put(&mut self.volatile, offset, mask);
+    }
+
+    /// The bits of the byte at `offset` that software can change, by writing or clearing.
+    #[must_use]
+    pub fn changeable(&self, offset: u16) -> u8 {
+        let at = usize::from(offset);
+        self.writable.get(at).copied().unwrap_or(0) | self.w1c.get(at).copied().unwrap_or(0)
+    }
+
+    /// Reads one access; bytes beyond the end are ones.
+    #[must_use]
+    pub fn read(&self, at: ConfigAccess) -> u32 {
+        match at.width() {
+            crate::Width::Byte => u32::from(self.u8(at.offset())),
+            crate::Width::Word => u32::from(self.u16(at.offset())),
+            crate::Width::Dword => self.u32(at.offset()),
+        }
+    }
+
+    /// Writes one access under the masks; bytes beyond the end are dropped.
+    pub fn write(&mut self, at: ConfigAccess, value: u32) {
+        let start = usize::from(at.offset());
+        let (Some(values), Some(writable), Some(w1c)) = (
+            self.value.get_mut(start..),
+            self.writable.get(start..),
+            self.w1c.get(start..),
+        ) else {
+            return;
+        };
+        let rows = values.iter_mut().zip(writable).zip(w1c).zip(value.to_le_bytes());
+        for (((byte, writable), w1c), new) in rows.take(at.width().len()) {
+            *byte = ((*byte & !writable) | (new & writable)) & !(new & w1c);
+        }
+    }
+
+    /// Restores the volatile bits.
+    pub fn reset(&mut self) {
+        for ((value, volatile), initial) in self.value.iter_mut().zip(&self.volatile).zip(&self.initial) {
+            *value = (*value & !volatile) | (initial & volatile);
+        }
+    }
+
+    /// Replaces the values if they differ from the present ones only in bits that can change.
+    ///
+    /// # Errors
+    ///
+    /// The first byte that could never have these values.
+    pub fn restore(&mut self, image: &[u8; N], changeable: impl Fn(u16) -> u8) -> Result<(), ImmutableByte> {
+        for (offset, (old, new)) in (0_u16..).zip(self.value.iter().zip(image)) {
+            let fixed = !(self.changeable(offset) | changeable(offset));
+            if (old ^ new) & fixed != 0 {
+                return Err(ImmutableByte {
+                    offset,
+                    fixed,
+                    expected: *old,
+                    found: *new,
+                });
+            }
+        }
+        self.value = *image;
+        Ok(())
+    }
+}
+
+fn put<const N: usize>(to: &mut [u8; N], offset: u16, from: &[u8]) {
+    for (to, from) in to.iter_mut().skip(usize::from(offset)).zip(from) {
+        *to = *from;
+    }
+}
+
+/// A saved byte has bits that this function can never have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("byte {offset:#05x} is {found:#04x}, but its fixed bits {fixed:#04x} are those of {expected:#04x}")]
+pub struct ImmutableByte {
+    /// Offset in configuration space.
+    pub offset: u16,
+    /// Bits that no write changes.
+    pub fixed: u8,
+    /// The byte of this function.
+    pub expected: u8,
+    /// The byte that was to be restored.
+    pub found: u8,
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::Width;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    fn access() -> impl Strategy<Value = (u16, Width, u32)> {
+        (
+            0_u16..300,
+            prop_oneof![Just(Width::Byte), Just(Width::Word), Just(Width::Dword)],
+            any::<u32>(),
+        )
+    }
+
+    proptest! {
+        /// One byte at a time, written as the rule stands in the specification.
+        #[test]
+        fn equals_a_naive_model(
+            masks in proptest::collection::vec((any::<u8>(), any::<u8>(), any::<u8>()), 256),
+            accesses in proptest::collection::vec(access(), 1..60),
+        ) {
+            let mut registers = Registers::<256>::new();
+            let mut model: Vec<(u8, u8, u8)> = Vec::new();
+            for (i, (value, writable, w1c)) in masks.iter().enumerate() {
+                let at = u16::try_from(i).unwrap();
+                let writable = writable & !w1c;
+                registers.set(at, &[*value]);
+                registers.set_writable(at, &[writable]);
+                registers.set_w1c(at, &[*w1c]);
+                model.push((*value, writable, *w1c));
+            }
+            for (offset, width, value) in accesses {
+                let at = ConfigAccess::new(offset, width).unwrap();
+                registers.write(at, value);
+                let mut expected = 0_u32;
+                for lane in 0..width.len() {
+                    let new = value.to_le_bytes()[lane];
+                    let mut read = 0xff;
+                    if let Some((byte, writable, w1c)) = model.get_mut(usize::from(offset) + lane) {
+                        for bit in (0..8).map(|i| 1_u8 << i) {
+                            if *writable & bit != 0 {
+                                *byte = (*byte & !bit) | (new & bit);
+                            }
+                            if *w1c & bit != 0 && new & bit != 0 {
+                                *byte &= !bit;
+                            }
+                        }
+                        read = *byte;
+                    }
+                    expected |= u32::from(read) << (8 * lane);
+                }
+                prop_assert_eq!(registers.read(at), expected);
+            }
+            registers.reset();
+            for (i, (value, _, _)) in masks.iter().enumerate() {
+                prop_assert_eq!(registers.u8(u16::try_from(i).unwrap()), *value);
+            }
+        }
+    }
+
+    #[test]
+    fn storage_survives_a_reset_and_writable_bits_do_not() {
+        let mut registers = Registers::<256>::new();
+        registers.set_writable(0x40, &[0xff]);
+        registers.set_storage(0x41, &[0xff]);
+        registers.write(ConfigAccess::new(0x40, Width::Word).unwrap(), 0x5aa5);
+        registers.reset();
+        assert_eq!(registers.u16(0x40), 0x5a00);
+    }
+
+    #[test]
+    fn restoring_names_the_byte_that_cannot_be() {
+        let mut registers = Registers::<256>::new();
+        registers.set_writable(0x40, &[0x0f]);
+        let mut image = *registers.bytes();
+        image[0x40] = 0x1f;
+        let error = registers.restore(&image, |_| 0).unwrap_err();
+        assert_eq!(
+            error,
+            ImmutableByte {
+                offset: 0x40,
+                fixed: 0xf0,
+                expected: 0,
+                found: 0x1f
+            }
+        );
+        image[0x40] = 0x0f;
+        assert_eq!(registers.restore(&image, |_| 0), Ok(()));
+        assert_eq!(registers.u8(0x40), 0x0f);
+    }
+}
