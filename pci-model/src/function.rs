@@ -100,6 +100,12 @@ impl<const N: usize> Function<N> {
         &self.bars
     }
 
+    /// The limits within which BARs are decoded.
+    #[must_use]
+    pub fn limits(&self) -> DecodeLimits {
+        self.limits
+    }
+
     /// The compatibility setting.
     #[must_use]
     pub fn rules(&self) -> Rules {

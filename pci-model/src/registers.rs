@@ -145,6 +145,15 @@ impl<const N: usize> Registers<N> {
         self.writable.get(at).copied().unwrap_or(0) | self.w1c.get(at).copied().unwrap_or(0)
     }
 
+    /// The bits of an access that writing one clears.
+    #[must_use]
+    pub fn w1c(&self, at: ConfigAccess) -> u32 {
+        let masks = self.w1c.iter().skip(usize::from(at.offset())).take(at.width().len());
+        masks
+            .zip(0_u32..)
+            .fold(0, |bits, (byte, lane)| bits | u32::from(*byte) << (8 * lane))
+    }
+
     /// Reads one access; bytes beyond the end are ones.
     #[must_use]
     pub fn read(&self, at: ConfigAccess) -> u32 {
