@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! `cargo xtask ci`: what CI runs, in its order.
+
+use anyhow::Result;
+
+use super::{conformance, doc, lint, test};
+use crate::steps::{self, Outcome, Step};
+
+const STEPS: &[Step] = &[
+    ("lint", || exit(lint::run())),
+    ("test", || test::run(&test::Args::default()).into()),
+    ("doc", || doc::run(&doc::Args::default()).into()),
+    ("conformance", || exit(conformance::run(&conformance::Args::default()))),
+];
+
+/// Runs every step and prints the summary.
+pub(crate) fn run() -> Result<u8> {
+    Ok(steps::run("ci", STEPS))
+}
+
+fn exit(code: Result<u8>) -> Outcome {
+    match code {
+        Ok(0) => Outcome::Passed,
+        Ok(code) => Outcome::Failed(format!("exit {code}, see above")),
+        Err(error) => Outcome::Failed(format!("{error:#}")),
+    }
+}

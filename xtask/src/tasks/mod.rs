@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! One file a task.
+
+pub(crate) mod bench;
+pub(crate) mod ci;
+pub(crate) mod conformance;
+pub(crate) mod doc;
+pub(crate) mod lint;
+pub(crate) mod test;
