@@ -137,6 +137,11 @@ pub trait Machine {
     fn step(&mut self, ns: u64) -> Result<(), MachineError> {
         Err(MachineError(format!("no virtual clock to advance by {ns} ns")))
     }
+
+    /// The compatibility setting under which this machine answers, such as `qemu-11.1`, or `None` if it has only one.
+    fn setting(&self) -> Option<&str> {
+        None
+    }
 }
 
 impl fmt::Debug for dyn Machine + '_ {

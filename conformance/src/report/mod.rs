@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The outcome of a run: one model, several renderings.
 
+mod bits;
+pub mod html;
+pub mod json;
+pub mod junit;
+pub mod merge;
+pub mod sample;
+pub(crate) mod summary;
+pub mod table;
+pub(crate) mod text;
+
 use serde::{Deserialize, Serialize};
 
 /// Name and version of the JSON form of [`Report`].
@@ -89,6 +99,9 @@ pub struct Trial {
     pub section: String,
     /// Kind of the trace: `qtest` or `firmware`.
     pub kind: String,
+    /// The compatibility setting under which the subject answered, such as `qemu-11.1`, if it has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setting: Option<String>,
     /// How it ended.
     pub status: Status,
     /// Why it was skipped, was expected to fail, or broke.

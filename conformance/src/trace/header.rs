@@ -4,13 +4,32 @@
 use pci_model::Bdf;
 
 /// How a trace was made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Kind {
     /// A scripted sequence of accesses.
     #[default]
     Qtest,
     /// The accesses of real firmware.
     Firmware,
+}
+
+impl Kind {
+    /// The name in a trace.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Qtest => "qtest",
+            Self::Firmware => "firmware",
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Qtest, Self::Firmware]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
 }
 
 /// Kind of a BAR.
@@ -61,7 +80,7 @@ pub struct CapSpec {
     pub id: u8,
 }
 
-/// `@item`: content of a fw_cfg item at reset.
+/// `@item`: content of a `fw_cfg` item at reset.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Item {
     /// Selector key.
@@ -114,6 +133,25 @@ pub struct Header {
     pub writable: Vec<u16>,
     /// `@igd-host`: name and value.
     pub igd_host: Vec<(String, String)>,
-    /// Headers that none of the above holds (`seed`, `firmware`, and keys of later revisions): key and text.
+    /// Headers that none of the above holds (`seed`, `firmware`, `spec`, `compat` and unknown ones): key and text.
     pub other: Vec<(String, String)>,
+}
+
+impl Header {
+    /// Text of the first header `key` among [`Header::other`].
+    #[must_use]
+    pub fn other(&self, key: &str) -> Option<&str> {
+        self.other
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, text)| text.as_str())
+    }
+
+    /// `@compat`: the name of the compatibility setting that the answers ask for, such as `qemu-11.1`.
+    ///
+    /// Without it, a subject with several settings decides by [`Header::qemu`].
+    #[must_use]
+    pub fn compat(&self) -> Option<&str> {
+        self.other("compat")
+    }
 }

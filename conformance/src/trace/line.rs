@@ -3,6 +3,9 @@
 
 use pci_model::Bdf;
 
+use super::hex::Hex;
+use super::parse::{self, ParseError};
+
 /// Where an access goes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Space {
@@ -54,16 +57,22 @@ impl Width {
         }
     }
 
+    /// Offset of the last byte.
+    pub(super) const fn last(self) -> u64 {
+        match self {
+            Self::B1 => 0,
+            Self::B2 => 1,
+            Self::B4 => 3,
+            Self::B8 => 7,
+        }
+    }
+
     /// All bits that fit.
     #[must_use]
     pub const fn ones(self) -> u64 {
         u64::MAX >> (64 - 8 * self.len())
     }
 }
-
-/// A byte string as pairs of hexadecimal digits, borrowed from the line.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Hex<'a>(&'a [u8]);
 
 /// One line of a trace.
 ///
@@ -77,7 +86,7 @@ pub enum Line<'a> {
         /// The rest of the line.
         text: &'a str,
     },
-    /// `# text`, or an empty line
+    /// `# text`, or an empty line if the text is empty.
     Comment(&'a str),
     /// `section LABEL text`
     Section {
@@ -183,4 +192,27 @@ pub enum Line<'a> {
         /// Nanoseconds by which the virtual clock advances.
         ns: u64,
     },
+}
+
+impl<'a> Line<'a> {
+    /// Parses one line, without its line end.
+    ///
+    /// ```
+    /// use igd_conformance::trace::{Line, Space, Width};
+    ///
+    /// let line = Line::parse("w cfg 0x0010fc 4 0x0fffe000")?;
+    /// assert_eq!(
+    ///     line,
+    ///     Line::Write { space: Space::Cfg, addr: 0x10fc, width: Width::B4, value: 0x0fff_e000 }
+    /// );
+    /// assert_eq!(line.to_string(), "w cfg 0x0010fc 4 0x0fffe000");
+    /// # Ok::<(), igd_conformance::trace::ParseError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The line is not of the format; the error names the column and the value.
+    pub fn parse<T: AsRef<[u8]> + ?Sized>(line: &'a T) -> Result<Self, ParseError> {
+        parse::line(line.as_ref())
+    }
 }
