@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Base address registers: kinds, sizes, masks and the rules of decoding.
 
+use crate::bar_map::Bits;
 use crate::registers::Registers;
 use crate::rules::Rules;
 use crate::spec;
@@ -78,14 +79,14 @@ impl Bar {
     ///
     /// # Errors
     ///
-    /// The size is no power of two, or not between 16 bytes and 2 GiB (32-bit memory), 2^63 (64-bit memory), 4 bytes
-    /// and 256 bytes (I/O; 64 KiB is accepted), 2 KiB and 16 MiB (ROM).
+    /// The size is no power of two, or not between 16 bytes and 2 GiB (32-bit memory), 16 bytes and 2^63 (64-bit
+    /// memory), 4 bytes and 64 KiB (I/O), 2 KiB and 16 MiB (ROM).
     pub const fn new(kind: BarKind, size: u64) -> Result<Self, BarError> {
         let (min, max) = match kind {
             BarKind::Memory32 { .. } => (16, 1 << 31),
             BarKind::Memory64 { .. } => (16, 1 << 63),
             BarKind::Io => (4, 1 << 16),
-            BarKind::Rom => (2 << 10, 1 << 31),
+            BarKind::Rom => (2 << 10, 16 << 20),
         };
         if !size.is_power_of_two() {
             return Err(BarError::NotPowerOfTwo { size });
@@ -141,6 +142,8 @@ impl Bar {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Bars {
     bars: [Option<Bar>; BAR_COUNT],
+    /// Which of them there are, as bits.
+    present: u8,
 }
 
 impl Bars {
@@ -149,6 +152,7 @@ impl Bars {
     pub const fn new() -> Self {
         Self {
             bars: [None; BAR_COUNT],
+            present: 0,
         }
     }
 
@@ -168,6 +172,7 @@ impl Bars {
         match self.bars.get_mut(usize::from(index)) {
             Some(slot @ None) if !upper_taken && !is_upper => {
                 *slot = Some(bar);
+                self.present |= 1 << index;
                 Ok(())
             }
             _ => Err(BarError::Taken { index }),
@@ -176,13 +181,15 @@ impl Bars {
 
     /// The BAR in register `index`, if there is one that starts there.
     #[must_use]
+    #[inline]
     pub fn get(&self, index: u8) -> Option<Bar> {
         self.bars.get(usize::from(index)).copied().flatten()
     }
 
     /// Index and BAR, in rising order.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (u8, Bar)> + '_ {
-        (0_u8..).zip(self.bars).filter_map(|(index, bar)| Some((index, bar?)))
+        Bits(self.present).filter_map(|index| Some((index, self.get(index)?)))
     }
 }
 
@@ -212,6 +219,7 @@ impl Bar {
     ///
     /// Address 0 is not decoded, nor a range that wraps, ends at the last address of its space, or leaves `limits`.
     #[must_use]
+    #[inline]
     pub const fn decode(self, value: u64, limits: &DecodeLimits) -> Option<u64> {
         let start = value & !(self.size - 1);
         let Some(last) = start.checked_add(self.size - 1) else {
@@ -243,6 +251,7 @@ pub(crate) const fn register_offset(index: u8, rom_offset: u16) -> u16 {
 }
 
 /// The value in the registers of a BAR: 64 bits for a 64-bit BAR, else 32.
+#[inline]
 pub(crate) fn register_value<const N: usize>(registers: &Registers<N>, offset: u16, bar: Bar) -> u64 {
     let low = u64::from(registers.u32(offset));
     if bar.is_64bit() {

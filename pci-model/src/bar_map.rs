@@ -25,6 +25,7 @@ pub struct BarRange {
 impl BarRange {
     /// The range of `size` bytes at `start`, or `None` if it is empty or wraps.
     #[must_use]
+    #[inline]
     pub const fn new(space: BarSpace, start: u64, size: u64) -> Option<Self> {
         if size == 0 || start.checked_add(size - 1).is_none() {
             return None;
@@ -86,31 +87,51 @@ impl fmt::Display for BarRange {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct BarMap {
     ranges: [Option<BarRange>; BAR_COUNT],
+    /// Which of them there are, as bits.
+    decoded: u8,
 }
 
 impl BarMap {
     /// Nothing is decoded.
     pub const EMPTY: Self = Self {
         ranges: [None; BAR_COUNT],
+        decoded: 0,
     };
 
     /// The map with these ranges.
     #[must_use]
-    pub const fn new(ranges: [Option<BarRange>; BAR_COUNT]) -> Self {
-        Self { ranges }
+    pub fn new(ranges: [Option<BarRange>; BAR_COUNT]) -> Self {
+        let bits = (0_u8..)
+            .zip(&ranges)
+            .map(|(bar, range)| u8::from(range.is_some()) << bar);
+        let decoded = bits.sum();
+        Self { ranges, decoded }
+    }
+
+    /// Decodes BAR `index` at `range`, or no longer, and says whether that is a change.
+    #[inline]
+    pub(crate) fn set(&mut self, index: u8, range: Option<BarRange>) -> bool {
+        match self.ranges.get_mut(usize::from(index)) {
+            Some(slot) if *slot != range => {
+                *slot = range;
+                self.decoded = self.decoded & !(1 << index) | u8::from(range.is_some()) << index;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Where BAR `index` is decoded.
     #[must_use]
+    #[inline]
     pub fn get(&self, index: u8) -> Option<BarRange> {
         self.ranges.get(usize::from(index)).copied().flatten()
     }
 
     /// Index and range of the decoded BARs, in rising order.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (u8, BarRange)> + '_ {
-        (0_u8..)
-            .zip(self.ranges)
-            .filter_map(|(index, range)| Some((index, range?)))
+        Bits(self.decoded).filter_map(|index| Some((index, self.get(index)?)))
     }
 
     /// The BAR that answers at `addr`, and the offset in it. Where BARs overlap the lowest wins.
@@ -141,26 +162,76 @@ impl BarMap {
     ///     ]
     /// );
     /// ```
+    #[inline]
     pub fn steps_to(&self, next: &Self) -> impl Iterator<Item = BarStep> + use<> {
-        self.unmaps_to(next).chain(self.maps_to(next))
+        Steps::new(self, next)
     }
 
     /// The unmap steps of [`steps_to`](Self::steps_to): to be done before a disable is forwarded to a device.
     pub fn unmaps_to(&self, next: &Self) -> impl Iterator<Item = BarStep> + use<> {
-        changes(*self, *next).filter_map(|(bar, old, _)| Some(BarStep::Unmap { bar, range: old? }))
+        Steps {
+            maps: Bits(0),
+            ..Steps::new(self, next)
+        }
     }
 
     /// The map steps of [`steps_to`](Self::steps_to): to be done after an enable was forwarded to a device.
     pub fn maps_to(&self, next: &Self) -> impl Iterator<Item = BarStep> + use<> {
-        changes(*self, *next).filter_map(|(bar, _, new)| Some(BarStep::Map { bar, range: new? }))
+        Steps {
+            unmaps: Bits(0),
+            ..Steps::new(self, next)
+        }
     }
 }
 
-fn changes(old: BarMap, new: BarMap) -> impl Iterator<Item = (u8, Option<BarRange>, Option<BarRange>)> {
-    (0_u8..)
-        .zip(old.ranges.into_iter().zip(new.ranges))
-        .filter(|(_, (a, b))| a != b)
-        .map(|(i, (a, b))| (i, a, b))
+/// The numbers of the bits that are set, in rising order.
+pub(crate) struct Bits(pub(crate) u8);
+
+impl Iterator for Bits {
+    type Item = u8;
+
+    #[inline]
+    fn next(&mut self) -> Option<u8> {
+        let [lowest, ..] = self.0.trailing_zeros().to_le_bytes();
+        self.0 &= self.0.checked_sub(1)?;
+        Some(lowest)
+    }
+}
+
+/// The steps between two maps that are left to take.
+struct Steps {
+    old: BarMap,
+    new: BarMap,
+    unmaps: Bits,
+    maps: Bits,
+}
+
+impl Steps {
+    #[inline]
+    fn new(old: &BarMap, new: &BarMap) -> Self {
+        let changed = Bits(old.decoded | new.decoded)
+            .filter(|bar| old.get(*bar) != new.get(*bar))
+            .fold(0, |bits, bar| bits | 1 << bar);
+        Self {
+            old: *old,
+            new: *new,
+            unmaps: Bits(changed & old.decoded),
+            maps: Bits(changed & new.decoded),
+        }
+    }
+}
+
+impl Iterator for Steps {
+    type Item = BarStep;
+
+    #[inline]
+    fn next(&mut self) -> Option<BarStep> {
+        if let Some(bar) = self.unmaps.next() {
+            return self.old.get(bar).map(|range| BarStep::Unmap { bar, range });
+        }
+        let bar = self.maps.next()?;
+        self.new.get(bar).map(|range| BarStep::Map { bar, range })
+    }
 }
 
 /// One step from a BAR map to the next.

@@ -2,7 +2,7 @@
 //! Describes a function before it exists.
 
 use crate::bar::{Bar, BarError, Bars, DecodeLimits};
-use crate::capability::{CapabilityHeader, Express, Msi, Msix, PowerManagement, capabilities, hide_capability};
+use crate::capability::{Express, Msi, Msix, PowerManagement, capabilities, hide_capability};
 use crate::function::Function;
 use crate::registers::Registers;
 use crate::rules::Rules;
@@ -71,6 +71,9 @@ pub enum BuildError {
     ConfigSize(usize),
 }
 
+/// The dwords of the header, as bits.
+const HEADER_DWORDS: u64 = (1 << (spec::DEVICE_SPECIFIC / 4)) - 1;
+
 /// Describes a [`Function`] of `N` configuration bytes, 256 or 4096.
 ///
 /// ```
@@ -120,27 +123,25 @@ impl<const N: usize> FunctionBuilder<N> {
 
     /// A function with these configuration bytes: recorded from a device, say.
     ///
-    /// BAR addresses and the writable command bits of the image are dropped, since a function starts without either;
-    /// capabilities are found in the image and get the masks of the specifications.
+    /// BAR addresses, writable command bits, status errors, and what software left in the power management, MSI and
+    /// MSI-X registers are dropped, since a function starts without them. Capabilities are found in the image and get
+    /// the masks of the specifications.
     #[must_use]
     pub fn from_image(image: &[u8; N]) -> Self {
-        let mut occupied = (1 << 16) - 1;
-        for CapabilityHeader { offset, .. } in capabilities(image) {
-            occupied |= 1 << (offset >> 2);
-        }
         Self {
             image: *image,
             bars: Bars::new(),
             rules: Rules::default(),
             limits: None,
-            occupied,
+            occupied: HEADER_DWORDS | crate::capability::occupied(image),
         }
     }
 
-    /// Makes the function a bridge, with a type 1 header.
+    /// Makes the function a bridge, with a type 1 header and a 64-bit prefetchable window.
     #[must_use]
     pub fn bridge(mut self) -> Self {
         self.put(spec::HEADER_TYPE, &[1]);
+        self.put(spec::type1::PREFETCH_WINDOW, &[1, 0, 1, 0]);
         self
     }
 

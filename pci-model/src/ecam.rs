@@ -14,6 +14,7 @@ use crate::effects::Effects;
 use crate::lanes::{self, Piece};
 use crate::mechanism::PortEffects;
 use crate::rules::Rules;
+use crate::spec;
 
 /// Where the window is open.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -38,68 +39,74 @@ impl Ecam {
         Self { rules }
     }
 
-    /// Reads `data.len()` bytes at `offset`. An access of 8 bytes is two of 4.
+    /// Reads `data.len()` bytes at `offset`. An access of 8 bytes is two of 4; what leaves the 4096 bytes of the
+    /// function in which the access begins is ones.
     pub fn read(self, offset: u64, data: &mut [u8], bus: &mut impl ConfigRouter) {
+        let (bdf, register) = target(offset);
+        if lanes::aligned(register, data.len()).is_some() {
+            read_piece(bdf, register, data, bus);
+        } else {
+            self.read_unaligned(offset, data, bus);
+        }
+    }
+
+    #[cold]
+    fn read_unaligned(self, offset: u64, data: &mut [u8], bus: &mut impl ConfigRouter) {
         if lanes::refused(offset, data.len(), self.rules.unaligned()) {
             data.fill(0);
             return;
         }
-        data.fill(0xff);
-        let (mut at, mut left) = (offset, data);
-        while let Some((bdf, register)) = target(at) {
-            let room = usize::from(crate::EXTENDED_CONFIG_SIZE - register);
-            let len = left.len().min(room);
-            let (here, rest) = left.split_at_mut(len);
-            let size = bus.config_size(bdf).unwrap_or(0);
-            for Piece { offset, bytes } in lanes::whole(register, here) {
-                let access = Width::from_len(bytes.len()).and_then(|width| ConfigAccess::new(offset, width));
-                if let Some(value) = access
-                    .filter(|at| at.end() <= size)
-                    .and_then(|at| bus.config_read(bdf, at))
-                {
-                    lanes::store(bytes, value);
-                }
-            }
-            if rest.is_empty() {
-                return;
-            }
-            (at, left) = (at.wrapping_add(len as u64), rest);
+        let (bdf, register) = target(offset);
+        for Piece { offset, bytes } in lanes::whole(register, data) {
+            read_piece(bdf, offset, bytes, bus);
         }
     }
 
-    /// Writes `data` at `offset`.
+    /// Writes `data` at `offset`. What leaves the 4096 bytes of the function in which the access begins is dropped.
     pub fn write(self, offset: u64, data: &[u8], bus: &mut impl ConfigRouter) -> PortEffects {
-        let mut done = PortEffects {
-            function: None,
-            effects: Effects::empty(),
+        let (bdf, register) = target(offset);
+        let effects = if lanes::aligned(register, data.len()).is_some() {
+            write_piece(bdf, register, data, bus)
+        } else {
+            self.write_unaligned(offset, data, bus)
         };
+        PortEffects {
+            function: effects.and(bdf),
+            effects: effects.unwrap_or_default(),
+        }
+    }
+
+    #[cold]
+    fn write_unaligned(self, offset: u64, data: &[u8], bus: &mut impl ConfigRouter) -> Option<Effects> {
         if lanes::refused(offset, data.len(), self.rules.unaligned()) {
-            return done;
+            return None;
         }
-        let (mut at, mut left) = (offset, data);
-        while let (Some((bdf, register)), false) = (target(at), left.is_empty()) {
-            let room = usize::from(crate::EXTENDED_CONFIG_SIZE - register);
-            let (here, rest) = left.split_at_checked(room).unwrap_or((left, &[]));
-            let size = bus.config_size(bdf).unwrap_or(0);
-            for Piece { offset, bytes } in lanes::whole(register, here) {
-                let access = Width::from_len(bytes.len()).and_then(|width| ConfigAccess::new(offset, width));
-                let Some(at) = access.filter(|at| at.end() <= size) else {
-                    continue;
-                };
-                if let Some(effects) = bus.config_write(bdf, at, lanes::load(bytes)) {
-                    done.function = done.function.or(Some(bdf));
-                    done.effects |= effects;
-                }
-            }
-            (at, left) = (at.wrapping_add(here.len() as u64), rest);
-        }
-        done
+        let (bdf, register) = target(offset);
+        lanes::whole(register, data).fold(None, |all, Piece { offset, bytes }| {
+            let effects = write_piece(bdf, offset, bytes, bus);
+            effects.map(|effects| all.unwrap_or_default() | effects).or(all)
+        })
     }
 }
 
-/// The function and register that an offset names, or `None` beyond 256 buses.
-fn target(offset: u64) -> Option<(Bdf, u16)> {
-    let register = u16::try_from(offset & 0xfff).ok()?;
-    let bdf = u16::try_from(offset >> 12).ok()?;
-    Some((Bdf::from_bits(bdf), register))
+fn read_piece(bdf: Option<Bdf>, register: u16, bytes: &mut [u8], bus: &mut impl ConfigRouter) {
+    let access = Width::from_len(bytes.len()).and_then(|width| ConfigAccess::new(register, width));
+    let value = bdf.zip(access).and_then(|(bdf, at)| bus.config_read(bdf, at));
+    lanes::store(bytes, value.unwrap_or(u32::MAX));
+}
+
+/// Writes one piece, or gives `None` where nothing takes it.
+fn write_piece(bdf: Option<Bdf>, register: u16, bytes: &[u8], bus: &mut impl ConfigRouter) -> Option<Effects> {
+    let bdf = bdf?;
+    let at = ConfigAccess::new(register, Width::from_len(bytes.len())?)?;
+    if at.end() > spec::CONFIG_SIZE && bus.config_size(bdf)? < at.end() {
+        return None;
+    }
+    bus.config_write(bdf, at, lanes::load(bytes))
+}
+
+/// The function that an offset names, or `None` beyond 256 buses, and the register in it.
+fn target(offset: u64) -> (Option<Bdf>, u16) {
+    let bdf = u16::try_from(offset >> 12).ok().map(Bdf::from_bits);
+    (bdf, u16::try_from(offset & 0xfff).unwrap_or(0))
 }

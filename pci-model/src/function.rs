@@ -26,6 +26,8 @@ pub struct Function<const N: usize> {
     known: Known,
     /// Dwords of the first 256 bytes whose writes have effects.
     hooks: u64,
+    /// Those of them whose effects are not only those of the command register and the BARs.
+    far_hooks: u64,
     // Volatile state.
     registers: Registers<N>,
     /// What the device wants on its INTx pin.
@@ -61,11 +63,12 @@ impl<const N: usize> Function<N> {
             (known.express, capability::DEVICE_CONTROL, 2),
             (known.advanced, 4, 1),
         ];
+        let mut far_hooks = 0;
         for (at, offset, length) in caps {
-            hooks |= at.map_or(0, |at| hook(at + offset, length));
+            far_hooks |= at.map_or(0, |at| hook(at + offset, length));
         }
         if is_bridge {
-            hooks |= hook(type1::BUS_NUMBERS, 0x18) | hook(type1::BRIDGE_CONTROL, 2);
+            far_hooks |= hook(type1::BUS_NUMBERS, 0x18) | hook(type1::BRIDGE_CONTROL, 2);
         }
         let mut function = Self {
             bars,
@@ -73,13 +76,14 @@ impl<const N: usize> Function<N> {
             rules,
             limits,
             known,
-            hooks,
+            hooks: hooks | far_hooks,
+            far_hooks,
             registers,
             intx_asserted: false,
             map: BarMap::EMPTY,
             intx_level: false,
         };
-        function.map = function.decode();
+        let _ = function.update_map();
         function
     }
 
@@ -89,7 +93,7 @@ impl<const N: usize> Function<N> {
         &self.registers
     }
 
-    /// The registers, to give the device its own: values and masks from offset 0x40 on.
+    /// The registers, to give the device values and masks of its own: identity, and what lies from offset 0x40 on.
     pub fn registers_mut(&mut self) -> &mut Registers<N> {
         &mut self.registers
     }
@@ -183,6 +187,7 @@ impl<const N: usize> Function<N> {
             limits: _,
             known: _,
             hooks: _,
+            far_hooks: _,
             registers,
             intx_asserted,
             map: _,
@@ -211,15 +216,33 @@ impl<const N: usize> Function<N> {
             let interrupt = if offset == spec::STATUS { status_bit } else { 0 };
             pending | interrupt
         })?;
+        if let Some(msi) = msi {
+            capability::msi_clamp(&mut self.registers, msi, self.rules);
+        }
         Ok(self.set_intx(*intx_asserted) | self.compare(before))
     }
 
-    /// Whether any byte of the access has effects.
-    const fn is_hooked(&self, at: ConfigAccess) -> bool {
-        let (first, last) = (at.offset() >> 2, (at.end() - 1) >> 2);
-        first < 64 && (self.hooks >> first & 1 != 0 || (last < 64 && self.hooks >> last & 1 != 0))
+    /// A write that reaches the command register or BARs, and nothing else that has effects.
+    #[inline(never)]
+    fn write_decoding(&mut self, at: ConfigAccess, value: u32) -> Effects {
+        let before = self.registers.u16(spec::COMMAND);
+        self.registers.write(at, value);
+        let changed = before ^ self.registers.u16(spec::COMMAND);
+        let reached = if changed == 0 {
+            (at.offset(), at.end())
+        } else {
+            (0, u16::MAX)
+        };
+        let mut effects = self.update_bars(reached);
+        effects.set(Effects::BUS_MASTER, changed & command::BUS_MASTER != 0);
+        if changed & command::INTX_DISABLE != 0 {
+            effects |= self.gate_intx();
+        }
+        effects
     }
 
+    /// A write with any effect. Out of line, so that a write without has no large frame.
+    #[inline(never)]
     fn write_hooked(&mut self, at: ConfigAccess, value: u32) -> Effects {
         let before = self.marks();
         self.registers.write(at, value);
@@ -233,7 +256,7 @@ impl<const N: usize> Function<N> {
             resets = soft_reset;
         }
         if let Some(msi) = self.known.msi {
-            capability::msi_clamp(&mut self.registers, msi);
+            capability::msi_clamp(&mut self.registers, msi, self.rules);
         }
         resets |= self.starts_flr(at, value);
         if resets {
@@ -282,10 +305,7 @@ impl<const N: usize> Function<N> {
     /// What differs from `before`; brings the derived state up to date.
     fn compare(&mut self, before: Marks) -> Effects {
         let after = self.marks();
-        let mut effects = Effects::empty();
-        let map = self.decode();
-        effects.set(Effects::BAR_MAP, map != self.map);
-        self.map = map;
+        let mut effects = self.update_map();
         effects.set(
             Effects::BUS_MASTER,
             (before.command ^ after.command) & command::BUS_MASTER != 0,
@@ -308,32 +328,45 @@ impl<const N: usize> Function<N> {
         if changed { Effects::INTX } else { Effects::empty() }
     }
 
-    fn decode(&self) -> BarMap {
+    /// Brings the map up to date.
+    fn update_map(&mut self) -> Effects {
+        self.update_bars((0, u16::MAX))
+    }
+
+    /// Brings those BARs up to date whose registers lie at least in part in `reached`.
+    fn update_bars(&mut self, (from, to): (u16, u16)) -> Effects {
         let command = self.registers.u16(spec::COMMAND);
-        if command & (command::IO | command::MEMORY) == 0 || !capability::decodes(self.rules, self.power_state()) {
-            return BarMap::EMPTY;
-        }
-        let mut ranges = [None; bar::BAR_COUNT];
-        for (index, bar) in self.bars.iter() {
-            let value = bar::register_value(
-                &self.registers,
-                bar::register_offset(index, rom_offset(self.is_bridge)),
-                bar,
-            );
+        let is_on = capability::decodes(self.rules, self.power_state());
+        let memory = is_on && command & command::MEMORY != 0;
+        let io = is_on && command & command::IO != 0;
+        let Self {
+            bars,
+            is_bridge,
+            limits,
+            registers,
+            map,
+            ..
+        } = self;
+        let mut effects = Effects::empty();
+        for (index, bar) in bars.iter() {
+            let at = bar::register_offset(index, rom_offset(*is_bridge));
+            let end = at + if bar.is_64bit() { 8 } else { 4 };
+            if end <= from || to <= at {
+                continue;
+            }
+            let value = bar::register_value(registers, at, bar);
             let (space, enabled) = match bar.kind() {
-                BarKind::Io => (BarSpace::Io, command & command::IO != 0),
-                BarKind::Rom => (BarSpace::Memory, command & command::MEMORY != 0 && value & 1 != 0),
-                BarKind::Memory32 { .. } | BarKind::Memory64 { .. } => {
-                    (BarSpace::Memory, command & command::MEMORY != 0)
-                }
+                BarKind::Io => (BarSpace::Io, io),
+                BarKind::Rom => (BarSpace::Memory, memory && value & 1 != 0),
+                BarKind::Memory32 { .. } | BarKind::Memory64 { .. } => (BarSpace::Memory, memory),
             };
-            if let (true, Some(slot)) = (enabled, ranges.get_mut(usize::from(index))) {
-                *slot = bar
-                    .decode(value, &self.limits)
-                    .and_then(|start| BarRange::new(space, start, bar.size()));
+            let start = if enabled { bar.decode(value, limits) } else { None };
+            let now = start.and_then(|start| BarRange::new(space, start, bar.size()));
+            if map.set(index, now) {
+                effects |= Effects::BAR_MAP;
             }
         }
-        BarMap::new(ranges)
+        effects
     }
 }
 
@@ -347,8 +380,12 @@ impl<const N: usize> ConfigSpace for Function<N> {
     }
 
     fn config_write(&mut self, at: ConfigAccess, value: u32) -> Effects {
-        if self.is_hooked(at) {
+        let touched = touched(at);
+        if touched & self.far_hooks != 0 {
             return self.write_hooked(at, value);
+        }
+        if touched & self.hooks != 0 {
+            return self.write_decoding(at, value);
         }
         self.registers.write(at, value);
         Effects::empty()
@@ -392,6 +429,18 @@ const fn rom_offset(is_bridge: bool) -> u16 {
     if is_bridge { spec::ROM_BAR_TYPE1 } else { spec::ROM_BAR }
 }
 
+/// The dwords of the first 256 bytes that an access touches, as bits.
+const fn touched(at: ConfigAccess) -> u64 {
+    let (first, last) = (at.offset() >> 2, (at.end() - 1) >> 2);
+    if last < 64 {
+        1 << first | 1 << last
+    } else if first < 64 {
+        1 << first
+    } else {
+        0
+    }
+}
+
 /// The dwords that `length` bytes at `offset` touch, as bits.
 fn hook(offset: u16, length: usize) -> u64 {
     let first = usize::from(offset) / 4;
@@ -401,13 +450,12 @@ fn hook(offset: u16, length: usize) -> u64 {
 
 /// Gives the header its masks. BARs get theirs from their sizes.
 fn header<const N: usize>(registers: &mut Registers<N>, is_bridge: bool) {
-    let command = registers.u16(spec::COMMAND) & !command::WRITABLE;
-    registers.set(spec::COMMAND, &command.to_le_bytes());
     registers.set_writable(spec::COMMAND, &command::WRITABLE.to_le_bytes());
     registers.set_w1c(spec::STATUS, &status::W1C.to_le_bytes());
     let [interrupt, _] = status::INTERRUPT.to_le_bytes();
     let [_, errors] = status::W1C.to_le_bytes();
     registers.set_volatile(spec::STATUS, &[interrupt, errors]);
+    registers.clear_volatile(spec::COMMAND, 4);
     registers.set_writable(spec::CACHE_LINE_SIZE, &[0xff]);
     registers.set_writable(spec::INTERRUPT_LINE, &[0xff]);
     if !is_bridge {
@@ -418,10 +466,17 @@ fn header<const N: usize>(registers: &mut Registers<N>, is_bridge: bool) {
     registers.set_w1c(type1::SECONDARY_STATUS, &status::W1C.to_le_bytes());
     registers.set_writable(type1::MEMORY_WINDOW, &[0xf0, 0xff, 0xf0, 0xff]);
     registers.set_writable(type1::PREFETCH_WINDOW, &[0xf0, 0xff, 0xf0, 0xff]);
-    registers.set_writable(type1::PREFETCH_UPPER, &[0xff; 8]);
+    // Bit 0 of base and limit says that the window has upper halves.
+    for (at, upper) in [(type1::PREFETCH_WINDOW, 0), (type1::PREFETCH_WINDOW + 2, 4)] {
+        if registers.u8(at) & 0xf == 1 {
+            registers.set_writable(type1::PREFETCH_UPPER + upper, &[0xff; 4]);
+        }
+    }
     registers.set_writable(
         type1::BRIDGE_CONTROL,
         &(type1::BRIDGE_CONTROL_WRITABLE & !type1::BRIDGE_CONTROL_W1C).to_le_bytes(),
     );
     registers.set_w1c(type1::BRIDGE_CONTROL, &type1::BRIDGE_CONTROL_W1C.to_le_bytes());
+    registers.clear_volatile(type1::BUS_NUMBERS, 0x18);
+    registers.clear_volatile(type1::BRIDGE_CONTROL, 2);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Byte lanes: an access as naturally aligned pieces.
 
+use crate::access::Width;
 use crate::rules::Unaligned;
 
 /// Bytes at an offset, for reading into or writing from.
@@ -44,6 +45,14 @@ pub(crate) fn refused(offset: u64, len: usize, unaligned: Unaligned) -> bool {
     unaligned == Unaligned::Refuse && (!len.is_power_of_two() || !offset.is_multiple_of(unit))
 }
 
+/// The width of an access that is one naturally aligned piece.
+pub(crate) const fn aligned(offset: u16, len: usize) -> Option<Width> {
+    match Width::from_len(len) {
+        Some(width) if offset as usize & (len - 1) == 0 => Some(width),
+        _ => None,
+    }
+}
+
 /// The pieces of an access at any alignment.
 pub(crate) fn whole<B: Bytes + Default>(offset: u16, data: B) -> impl Iterator<Item = Piece<B>> {
     let mut next = offset;
@@ -70,6 +79,10 @@ pub(crate) fn whole<B: Bytes + Default>(offset: u16, data: B) -> impl Iterator<I
 
 /// Stores the low bytes of `value`.
 pub(crate) fn store(to: &mut [u8], value: u32) {
+    if let Ok(dword) = <&mut [u8; 4]>::try_from(&mut *to) {
+        *dword = value.to_le_bytes();
+        return;
+    }
     for (to, from) in to.iter_mut().zip(value.to_le_bytes()) {
         *to = from;
     }
@@ -77,6 +90,9 @@ pub(crate) fn store(to: &mut [u8], value: u32) {
 
 /// Loads up to four bytes, zero-extended.
 pub(crate) fn load(from: &[u8]) -> u32 {
+    if let Ok(dword) = from.try_into() {
+        return u32::from_le_bytes(dword);
+    }
     from.iter()
         .take(4)
         .rev()

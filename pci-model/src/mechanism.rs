@@ -107,6 +107,15 @@ impl ConfigMechanism {
 
     /// Reads `data.len()` bytes at `offset`. Lanes past the last port are ones.
     pub fn port_read(&mut self, offset: u16, data: &mut [u8], bus: &mut impl ConfigRouter) {
+        if lanes::aligned(offset, data.len()).is_some() {
+            self.read_piece(offset, data, bus);
+        } else {
+            self.read_unaligned(offset, data, bus);
+        }
+    }
+
+    #[cold]
+    fn read_unaligned(&self, offset: u16, data: &mut [u8], bus: &mut impl ConfigRouter) {
         if self.rules.is_qemu() && offset == RESET_CONTROL {
             data.fill(0);
             if let Some(first) = data.first_mut() {
@@ -123,36 +132,26 @@ impl ConfigMechanism {
         }
     }
 
-    fn read_piece(&mut self, offset: u16, bytes: &mut [u8], bus: &mut impl ConfigRouter) {
-        bytes.fill(0xff);
+    fn read_piece(&self, offset: u16, bytes: &mut [u8], bus: &mut impl ConfigRouter) {
         let value = match offset {
+            DATA..CONFIG_PORTS => return self.read_data(offset - DATA, bytes, bus),
             RESET_CONTROL if bytes.len() == 1 => u32::from(self.reset_control),
             0..DATA if self.rules.is_qemu() => self.address,
             0..DATA => self.address >> (8 * offset),
-            DATA..CONFIG_PORTS => return self.read_data(offset - DATA, bytes, bus),
-            _ => return,
+            _ => u32::MAX,
         };
         lanes::store(bytes, value);
     }
 
     fn read_data(&self, lane: u16, bytes: &mut [u8], bus: &mut impl ConfigRouter) {
         let Some((bdf, register)) = self.target(lane) else {
-            return;
+            return lanes::store(bytes, u32::MAX);
         };
-        if bus.config_size(bdf).is_none() {
-            return;
-        }
-        let room = usize::from(spec::CONFIG_SIZE.saturating_sub(register));
-        if bytes.len() > room {
-            bytes.fill(0);
-        }
-        let served = bytes.len().min(room);
-        for Piece { offset, bytes } in lanes::whole(register, bytes.get_mut(..served).unwrap_or(&mut [])) {
-            let value = Width::from_len(bytes.len())
-                .and_then(|width| ConfigAccess::new(offset, width))
-                .and_then(|at| bus.config_read(bdf, at));
-            lanes::store(bytes, value.unwrap_or(u32::MAX));
-        }
+        let Some(width) = lanes::aligned(register, bytes.len()) else {
+            return read_straddling(bdf, register, bytes, bus);
+        };
+        let value = ConfigAccess::new(register, width).and_then(|at| bus.config_read(bdf, at));
+        lanes::store(bytes, value.unwrap_or(u32::MAX));
     }
 
     /// Writes `data` at `offset`.
@@ -168,6 +167,15 @@ impl ConfigMechanism {
             };
             return NOTHING;
         }
+        if lanes::aligned(offset, data.len()).is_some() {
+            self.write_piece(offset, data, bus)
+        } else {
+            self.write_unaligned(offset, data, bus)
+        }
+    }
+
+    #[cold]
+    fn write_unaligned(&mut self, offset: u16, data: &[u8], bus: &mut impl ConfigRouter) -> PortEffects {
         if self.rules.is_qemu() && offset == RESET_CONTROL {
             return match data.first() {
                 Some(value) if data.len() <= self.chipset.widest() => self.control_reset(*value),
@@ -179,15 +187,19 @@ impl ConfigMechanism {
             return done;
         }
         for Piece { offset, bytes } in lanes::whole(offset, data) {
-            let piece = match (offset, bytes) {
-                (RESET_CONTROL, [value]) => self.control_reset(*value),
-                (DATA..CONFIG_PORTS, bytes) => self.write_data(offset - DATA, bytes, bus),
-                _ => NOTHING,
-            };
+            let piece = self.write_piece(offset, bytes, bus);
             done.function = done.function.or(piece.function);
             done.effects |= piece.effects;
         }
         done
+    }
+
+    fn write_piece(&mut self, offset: u16, bytes: &[u8], bus: &mut impl ConfigRouter) -> PortEffects {
+        match (offset, bytes) {
+            (RESET_CONTROL, [value]) => self.control_reset(*value),
+            (DATA..CONFIG_PORTS, bytes) => self.write_data(offset - DATA, bytes, bus),
+            _ => NOTHING,
+        }
     }
 
     fn control_reset(&mut self, value: u8) -> PortEffects {
@@ -205,19 +217,14 @@ impl ConfigMechanism {
         let Some((bdf, register)) = self.target(lane) else {
             return NOTHING;
         };
-        let room = usize::from(spec::CONFIG_SIZE.saturating_sub(register));
-        let mut done = NOTHING;
-        let served = bytes.get(..bytes.len().min(room)).unwrap_or(&[]);
-        for Piece { offset, bytes } in lanes::whole(register, served) {
-            let Some(at) = Width::from_len(bytes.len()).and_then(|width| ConfigAccess::new(offset, width)) else {
-                continue;
-            };
-            if let Some(effects) = bus.config_write(bdf, at, lanes::load(bytes)) {
-                done.function = Some(bdf);
-                done.effects |= effects;
-            }
-        }
-        done
+        let Some(width) = lanes::aligned(register, bytes.len()) else {
+            return write_straddling(bdf, register, bytes, bus);
+        };
+        let effects = ConfigAccess::new(register, width).and_then(|at| bus.config_write(bdf, at, lanes::load(bytes)));
+        effects.map_or(NOTHING, |effects| PortEffects {
+            function: Some(bdf),
+            effects,
+        })
     }
 
     /// Function and register that a data lane leads to, or `None` while the enable bit is clear.
@@ -267,4 +274,41 @@ impl ConfigMechanism {
         };
         self.reset_control = *reset_control & self.chipset.kept();
     }
+}
+
+/// A data access that low bits of the latch make unaligned. It ends at the last byte; what is left reads zero.
+#[cold]
+fn read_straddling(bdf: Bdf, register: u16, bytes: &mut [u8], bus: &mut impl ConfigRouter) {
+    if bus.config_size(bdf).is_none() {
+        bytes.fill(0xff);
+        return;
+    }
+    let room = usize::from(spec::CONFIG_SIZE.saturating_sub(register));
+    if bytes.len() > room {
+        bytes.fill(0);
+    }
+    let served = bytes.len().min(room);
+    for Piece { offset, bytes } in lanes::whole(register, bytes.get_mut(..served).unwrap_or(&mut [])) {
+        let value = Width::from_len(bytes.len())
+            .and_then(|width| ConfigAccess::new(offset, width))
+            .and_then(|at| bus.config_read(bdf, at));
+        lanes::store(bytes, value.unwrap_or(u32::MAX));
+    }
+}
+
+#[cold]
+fn write_straddling(bdf: Bdf, register: u16, bytes: &[u8], bus: &mut impl ConfigRouter) -> PortEffects {
+    let room = usize::from(spec::CONFIG_SIZE.saturating_sub(register));
+    let mut done = NOTHING;
+    let served = bytes.get(..bytes.len().min(room)).unwrap_or(&[]);
+    for Piece { offset, bytes } in lanes::whole(register, served) {
+        let Some(at) = Width::from_len(bytes.len()).and_then(|width| ConfigAccess::new(offset, width)) else {
+            continue;
+        };
+        if let Some(effects) = bus.config_write(bdf, at, lanes::load(bytes)) {
+            done.function = Some(bdf);
+            done.effects |= effects;
+        }
+    }
+    done
 }

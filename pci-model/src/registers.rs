@@ -138,6 +138,15 @@ impl<const N: usize> Registers<N> {
         put(&mut self.volatile, offset, mask);
     }
 
+    /// Clears what a reset restores, at power-on and now.
+    pub(crate) fn clear_volatile(&mut self, offset: u16, len: usize) {
+        let rows = self.value.iter_mut().zip(&mut self.initial).zip(&self.volatile);
+        for ((value, initial), volatile) in rows.skip(usize::from(offset)).take(len) {
+            *value &= !volatile;
+            *initial &= !volatile;
+        }
+    }
+
     /// The bits of the byte at `offset` that software can change, by writing or clearing.
     #[must_use]
     pub fn changeable(&self, offset: u16) -> u8 {
@@ -166,17 +175,29 @@ impl<const N: usize> Registers<N> {
 
     /// Writes one access under the masks; bytes beyond the end are dropped.
     pub fn write(&mut self, at: ConfigAccess, value: u32) {
-        let start = usize::from(at.offset());
-        let (Some(values), Some(writable), Some(w1c)) = (
-            self.value.get_mut(start..),
-            self.writable.get(start..),
-            self.w1c.get(start..),
-        ) else {
-            return;
-        };
-        let rows = values.iter_mut().zip(writable).zip(w1c).zip(value.to_le_bytes());
-        for (((byte, writable), w1c), new) in rows.take(at.width().len()) {
-            *byte = ((*byte & !writable) | (new & writable)) & !(new & w1c);
+        let [a, b, c, d] = value.to_le_bytes();
+        match at.width() {
+            crate::Width::Byte => self.write_lanes(at.offset(), [a]),
+            crate::Width::Word => self.write_lanes(at.offset(), [a, b]),
+            crate::Width::Dword => self.write_lanes(at.offset(), [a, b, c, d]),
+        }
+    }
+
+    fn write_lanes<const L: usize>(&mut self, offset: u16, new: [u8; L]) {
+        let start = usize::from(offset);
+        let values = self.value.get_mut(start..).and_then(<[u8]>::first_chunk_mut);
+        let writable = self.writable.get(start..).and_then(<[u8]>::first_chunk);
+        let w1c = self.w1c.get(start..).and_then(<[u8]>::first_chunk);
+        if let (Some(values), Some(writable), Some(w1c)) = (values, writable, w1c) {
+            let values: &mut [u8; L] = values;
+            let masks: (&[u8; L], &[u8; L]) = (writable, w1c);
+            for (((byte, writable), w1c), new) in values.iter_mut().zip(masks.0).zip(masks.1).zip(new) {
+                *byte = ((*byte & !writable) | (new & writable)) & !(new & w1c);
+            }
+        } else if L > 1 {
+            for (offset, byte) in (offset..=u16::MAX).zip(new) {
+                self.write_lanes(offset, [byte]);
+            }
         }
     }
 

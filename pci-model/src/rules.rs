@@ -11,10 +11,11 @@
 /// | unaligned access to a window | split into lanes | split into lanes | refused, reads zero |
 /// | power state D3hot | BARs are not decoded, leaving it resets | no effect | BARs are not decoded |
 /// | illegal power transitions | ignored | stored | ignored |
+/// | MSI vectors enabled beyond those there are | limited | limited while MSI is enabled | as QEMU 7 |
 /// | I/O BARs above 64 KiB | not decoded | decoded | decoded |
 /// | PCI Express device control | per specification | read-only unless the device says otherwise | as QEMU 7 |
 /// | i440FX SMRAM lock, PAM at reset | locks, cleared | no lock, kept | no lock, kept |
-/// | PCIEXBAR address bits of small windows | 27 and 26 | 26 and 25 | 26 and 25 |
+/// | PCIEXBAR address bits of 128 and 64 MiB windows | 27; 27 and 26 | 26 and 25; 25 | as QEMU 7 |
 ///
 /// QEMU's answers are those of versions 7.2 and 11.1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]

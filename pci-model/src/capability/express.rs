@@ -95,9 +95,9 @@ pub(crate) fn install<const N: usize>(registers: &mut Registers<N>, at: u16, rul
     let capabilities = registers.u16(at + CAPABILITIES);
     let version_2 = capabilities & 0xf >= 2;
     if rules.is_qemu() {
-        // QEMU leaves the rest to each device; this bit it makes writable for all of version 2.
+        // QEMU leaves the rest to each device. This bit it makes writable for all of version 2, and no reset clears it.
         if version_2 {
-            registers.set_writable(at + DEVICE_CONTROL_2, &0x8000_u16.to_le_bytes());
+            registers.set_storage(at + DEVICE_CONTROL_2, &0x8000_u16.to_le_bytes());
         }
         return;
     }
@@ -114,6 +114,7 @@ pub(crate) fn install<const N: usize>(registers: &mut Registers<N>, at: u16, rul
     }
     registers.set_writable(at + DEVICE_CONTROL, &control.to_le_bytes());
     registers.set_w1c(at + DEVICE_STATUS, &DEVICE_STATUS_W1C.to_le_bytes());
+    registers.clear_volatile(at + DEVICE_STATUS, 2);
     let has_link = matches!(capabilities >> 4 & 0xf, 0 | 1);
     if has_link {
         registers.set_writable(at + LINK_CONTROL, &LINK_CONTROL_WRITABLE.to_le_bytes());

@@ -68,20 +68,21 @@ pub struct ExtendedCapabilityHeader {
     pub offset: u16,
 }
 
-/// Walks the extended capabilities of the 4096 configuration bytes `config`, in at most 960 steps.
+/// Walks the extended capabilities of the 4096 configuration bytes `config`.
+///
+/// Ends at the first pointer that leads to conventional configuration space or to an entry that was visited, and at an
+/// entry of all zeros or all ones.
 pub fn extended_capabilities(config: &[u8]) -> impl Iterator<Item = ExtendedCapabilityHeader> + '_ {
-    let dword = move |at: u16| {
-        let bytes = config.get(usize::from(at)..).and_then(|b| b.first_chunk::<4>());
-        bytes.map_or(0, |b| u32::from_le_bytes(*b))
-    };
     let mut next = spec::EXTENDED_CAPABILITIES;
-    let mut left = 960;
+    let mut visited = [0_u64; 16];
     core::iter::from_fn(move || {
-        let header = dword(next);
-        if left == 0 || next < spec::EXTENDED_CAPABILITIES || header == 0 || header == u32::MAX {
+        let header = dword(config, next);
+        let word = visited.get_mut(usize::from(next >> 8))?;
+        let bit = 1 << (next >> 2 & 0x3f);
+        if next < spec::EXTENDED_CAPABILITIES || header == 0 || header == u32::MAX || *word & bit != 0 {
             return None;
         }
-        left -= 1;
+        *word |= bit;
         let [low, high, ..] = header.to_le_bytes();
         let found = ExtendedCapabilityHeader {
             id: u16::from_le_bytes([low, high]),
@@ -93,25 +94,54 @@ pub fn extended_capabilities(config: &[u8]) -> impl Iterator<Item = ExtendedCapa
     })
 }
 
+fn dword(config: &[u8], at: u16) -> u32 {
+    let bytes = config.get(usize::from(at)..).and_then(|b| b.first_chunk());
+    bytes.map_or(0, |b| u32::from_le_bytes(*b))
+}
+
+/// What stands around an entry that is to be taken out of a list.
+struct Neighbours {
+    previous: Option<u16>,
+    next: u16,
+    /// The last entry that stays, if it is not the previous one.
+    last: Option<u16>,
+}
+
+/// The neighbours of the entry at `offset` in the order of a walk: the pointers themselves may lead back.
+fn neighbours(walk: impl Iterator<Item = u16>, offset: u16) -> Option<Neighbours> {
+    let mut walk = walk;
+    let mut previous = None;
+    while let Some(at) = walk.next() {
+        if at == offset {
+            let next = walk.next();
+            return Some(Neighbours {
+                previous,
+                next: next.unwrap_or(0),
+                last: walk.last().or(next),
+            });
+        }
+        previous = Some(at);
+    }
+    None
+}
+
 /// Takes the capability at `offset` out of the list in `config`; its bytes stay. Says whether it was there.
 ///
-/// If it was the only one, the capability bit of the status register is cleared.
+/// If it was the only one, the capability bit of the status register is cleared. A list that does not end with a pointer
+/// of 0 gets one.
 pub fn hide_capability(config: &mut [u8], offset: u8) -> bool {
-    let mut link = 0x34_u8;
-    let Some(found) = capabilities(config).find(|c| {
-        let here = c.offset == offset;
-        if !here {
-            link = c.offset + 1;
-        }
-        here
-    }) else {
+    let walk = capabilities(config).map(|c| c.offset.into());
+    let Some(Neighbours { previous, next, last }) = neighbours(walk, offset.into()) else {
         return false;
     };
-    let next = config.get(usize::from(found.offset) + 1).copied().unwrap_or(0);
-    if let Some(pointer) = config.get_mut(usize::from(link)) {
-        *pointer = next;
+    let link = previous.map_or(spec::CAPABILITIES_POINTER, |at| at + 1);
+    for (at, pointer) in [Some((link, next)), last.map(|at| (at + 1, 0))].into_iter().flatten() {
+        if let Some(byte) = config.get_mut(usize::from(at)) {
+            [*byte, _] = pointer.to_le_bytes();
+        }
     }
-    if capabilities(config).next().is_none()
+    if previous.is_none()
+        && next == 0
         && let Some(status) = config.get_mut(usize::from(spec::STATUS))
     {
         *status &= !0x10;
@@ -123,27 +153,20 @@ pub fn hide_capability(config: &mut [u8], offset: u8) -> bool {
 ///
 /// The first one keeps its place as an empty entry (id 0), since the list always starts at 0x100.
 pub fn hide_extended_capability(config: &mut [u8], offset: u16) -> bool {
-    let mut previous = None;
-    let Some(found) = extended_capabilities(config).find(|c| {
-        let here = c.offset == offset;
-        if !here {
-            previous = Some(c.offset);
-        }
-        here
-    }) else {
+    let walk = extended_capabilities(config).map(|c| c.offset);
+    let Some(Neighbours { previous, next, last }) = neighbours(walk, offset) else {
         return false;
     };
-    let header = |config: &[u8], at: u16| {
-        let bytes = config.get(usize::from(at)..).and_then(|b| b.first_chunk::<4>());
-        bytes.map_or(0, |b| u32::from_le_bytes(*b))
+    let pointer = u32::from(next) << 20;
+    let (at, header) = match previous {
+        Some(at) => (at, dword(config, at) & 0x000f_ffff | pointer),
+        None => (offset, pointer),
     };
-    let next = header(config, found.offset) & 0xfff0_0000;
-    let (at, value) = match previous {
-        Some(at) => (at, header(config, at) & 0x000f_ffff | next),
-        None => (found.offset, next),
-    };
-    if let Some(bytes) = config.get_mut(usize::from(at)..).and_then(|b| b.first_chunk_mut::<4>()) {
-        *bytes = value.to_le_bytes();
+    let end = last.map(|at| (at, dword(config, at) & 0x000f_ffff));
+    for (at, header) in [Some((at, header)), end].into_iter().flatten() {
+        if let Some(bytes) = config.get_mut(usize::from(at)..).and_then(|b| b.first_chunk_mut()) {
+            *bytes = header.to_le_bytes();
+        }
     }
     true
 }
@@ -158,15 +181,29 @@ pub(crate) struct Known {
     pub(crate) advanced: Option<u16>,
 }
 
-/// Finds the capabilities in the bytes of `registers` and gives each its masks.
+/// The dwords of the first 256 bytes that the capabilities in `image` occupy, as bits.
+pub(crate) fn occupied<const N: usize>(image: &[u8; N]) -> u64 {
+    let registers = Registers::from_image(image);
+    capabilities(image).fold(0, |bits, CapabilityHeader { id, offset }| {
+        let (first, length) = (offset >> 2, length(&registers, id, offset.into()));
+        let dwords = length.div_ceil(4).min(64 - u16::from(first));
+        bits | (u64::MAX >> (64 - dwords)) << first
+    })
+}
+
+/// Finds the capabilities in the bytes of `registers` and gives each its masks. One that leaves the 256 bytes of
+/// conventional configuration space stays without.
 pub(crate) fn install<const N: usize>(registers: &mut Registers<N>, rules: Rules) -> Known {
     let mut known = Known::default();
     let image = *registers.bytes();
     for CapabilityHeader { id, offset } in capabilities(&image) {
         let at = u16::from(offset);
-        let length = length(registers, id, at);
-        for byte in at..at.saturating_add(length) {
+        let end = at.saturating_add(length(registers, id, at));
+        for byte in at..end.min(spec::CONFIG_SIZE) {
             registers.set_writable(byte, &[0]);
+        }
+        if end > spec::CONFIG_SIZE {
+            continue;
         }
         let first = |slot: &mut Option<u16>| {
             let is_first = slot.is_none();
@@ -181,6 +218,14 @@ pub(crate) fn install<const N: usize>(registers: &mut Registers<N>, rules: Rules
             id::ADVANCED_FEATURES => known.advanced = known.advanced.or(Some(at)),
             _ => {}
         }
+    }
+    // The list itself is never software's, not even where capabilities of a broken image overlap.
+    for CapabilityHeader { id, offset } in capabilities(&image) {
+        let at = u16::from(offset);
+        let next = image.get(usize::from(at) + 1).copied().unwrap_or(0);
+        registers.set(at, &[id, next]);
+        registers.set_w1c(at, &[0; 2]);
+        registers.set_writable(at, &[0; 2]);
     }
     known
 }
@@ -267,9 +312,11 @@ mod tests {
             );
             assert!(!hide_capability(&mut config, hidden));
         }
-        let mut config = list(&[(0x40, 5, 0)]);
-        assert!(hide_capability(&mut config, 0x40));
-        assert_eq!((config[0x34], config[0x06]), (0, 0));
+        for next in [0, 0x40, 0xff, 0x03] {
+            let mut config = list(&[(0x40, 5, next)]);
+            assert!(hide_capability(&mut config, 0x40));
+            assert_eq!((config[0x34], config[0x06]), (0, 0));
+        }
     }
 
     #[test]
@@ -280,7 +327,13 @@ mod tests {
         put(0x140, 0x2001_000f);
         put(0x200, 0x1002_0010);
         let ids = |config: &[u8]| extended_capabilities(config).map(|c| c.id).collect::<Vec<_>>();
-        assert_eq!(extended_capabilities(&config).count(), 960, "a loop ends");
+        assert_eq!(ids(&config), [1, 0xf, 0x10], "a loop ends");
+        for (hidden, left) in [(0x100, [0, 0xf, 0x10]), (0x140, [1, 0x10, 0]), (0x200, [1, 0xf, 0])] {
+            let mut looped = config;
+            assert!(hide_extended_capability(&mut looped, hidden));
+            let left: &[u16] = if hidden == 0x100 { &left } else { &left[..2] };
+            assert_eq!(ids(&looped), left, "a pointer back is not taken over");
+        }
         config[0x203] = 0;
         assert_eq!(ids(&config), [1, 0xf, 0x10]);
         assert!(hide_extended_capability(&mut config, 0x140));

@@ -13,6 +13,7 @@
 //! ```
 
 use crate::registers::Registers;
+use crate::rules::Rules;
 
 const CONTROL: u16 = 2;
 const ADDRESS: u16 = 4;
@@ -119,13 +120,14 @@ pub(crate) fn install<const N: usize>(registers: &mut Registers<N>, at: u16) {
         registers.set_writable(mask, &vectors);
         registers.set_volatile(mask + 4, &vectors);
     }
+    registers.clear_volatile(at, length(control).into());
 }
 
-/// Limits the number of enabled vectors to what the function has.
-pub(crate) fn clamp<const N: usize>(registers: &mut Registers<N>, at: u16) {
+/// Limits the number of enabled vectors to what the function has. QEMU does so only while MSI is enabled.
+pub(crate) fn clamp<const N: usize>(registers: &mut Registers<N>, at: u16, rules: Rules) {
     let control = registers.u16(at + CONTROL);
     let (enabled, capable) = (control >> 4 & 7, control >> 1 & 7);
-    if enabled > capable {
+    if enabled > capable && (control & ENABLE != 0 || !rules.is_qemu()) {
         registers.set_now(at + CONTROL, &(control & !ENABLED_VECTORS | capable << 4).to_le_bytes());
     }
 }
@@ -213,7 +215,9 @@ pub(crate) fn fire<const N: usize>(registers: &mut Registers<N>, at: u16, vector
 /// Takes the lowest vector that is pending and no longer masked.
 pub(crate) fn take_pending<const N: usize>(registers: &mut Registers<N>, at: u16) -> Option<MsiMessage> {
     let state = MsiState::read(registers, at);
-    let ready = state.pending & !state.masked;
+    // A vector that software no longer enables stays pending.
+    let enabled = u32::MAX >> (32 - u32::from(state.vectors));
+    let ready = state.pending & !state.masked & enabled;
     if !state.enabled || ready == 0 {
         return None;
     }

@@ -93,4 +93,5 @@ impl MsixControl {
 
 pub(crate) fn install<const N: usize>(registers: &mut Registers<N>, at: u16) {
     registers.set_writable(at + CONTROL, &(ENABLE | FUNCTION_MASK).to_le_bytes());
+    registers.clear_volatile(at + CONTROL, 2);
 }

@@ -69,6 +69,7 @@ pub(crate) fn install<const N: usize>(registers: &mut Registers<N>, at: u16) {
     if pme {
         registers.set_w1c(at + PMCSR, &PME_STATUS.to_le_bytes());
     }
+    registers.clear_volatile(at + PMCSR, 2);
 }
 
 /// What a write that left `written` in PMCSR leads to: the state bits to keep, and whether the function resets.

@@ -7,4 +7,4 @@ mod q35;
 
 pub use i440fx::I440Fx;
 pub use pam::{Pam, PamAttribute, PamSegment};
-pub use q35::{Q35, Q35StateV1, Smram};
+pub use q35::{Q35, Q35StateError, Q35StateV1, Smram};

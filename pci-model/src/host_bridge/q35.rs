@@ -92,6 +92,23 @@ pub struct Q35StateV1 {
     pub ecam: Option<EcamWindow>,
 }
 
+/// A saved state that no hub can be in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Q35StateError {
+    /// A byte has read-only bits that this hub has not.
+    #[error(transparent)]
+    Register(#[from] ImmutableByte),
+    /// PCIEXBAR does not lead to the window.
+    #[error("PCIEXBAR {pciexbar:#x} does not lead to the saved configuration window {window:x?}")]
+    Window {
+        /// The saved register.
+        pciexbar: u64,
+        /// The saved window.
+        window: Option<EcamWindow>,
+    },
+}
+
 impl Q35 {
     /// The hub. `ext_tseg_mib` is what firmware reads as the size of extended TSEG; 0 for none.
     ///
@@ -184,7 +201,8 @@ impl Q35 {
         Smram::from_bits(self.function.registers().u8(SMRAM))
     }
 
-    /// Size of the system management RAM at the top of low memory, in bytes, or `None` while it is disabled.
+    /// Size of the system management RAM at the top of low memory, in bytes, or `None` while it is disabled or
+    /// empty.
     #[must_use]
     pub fn tseg(&self) -> Option<u64> {
         let esmramc = self.function.registers().u8(ESMRAMC);
@@ -195,7 +213,7 @@ impl Q35 {
             (_, 2) => 8,
             _ => u64::from(self.ext_tseg_mib),
         };
-        Some(mib << 20)
+        (mib != 0).then_some(mib << 20)
     }
 
     /// The window for configuration accesses, or `None` while it is closed.
@@ -234,9 +252,21 @@ impl Q35 {
     ///
     /// # Errors
     ///
-    /// A byte of the state has read-only bits that this bridge has not.
-    pub fn restore(&mut self, state: &Q35StateV1) -> Result<Effects, ImmutableByte> {
+    /// A byte of the state has read-only bits that this hub has not, or PCIEXBAR does not lead to the window. The hub is
+    /// unchanged.
+    pub fn restore(&mut self, state: &Q35StateV1) -> Result<Effects, Q35StateError> {
         let Q35StateV1 { function, ecam } = state;
+        let pciexbar = function
+            .config
+            .get(usize::from(PCIEXBAR)..)
+            .and_then(|b| b.first_chunk());
+        let pciexbar = pciexbar.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        if !could_lead_to(pciexbar, *ecam, self.rules) {
+            return Err(Q35StateError::Window {
+                pciexbar,
+                window: *ecam,
+            });
+        }
         let before = self.marks();
         self.unlock();
         let restored = self.function.restore(function);
@@ -250,27 +280,9 @@ impl Q35 {
     fn update_ecam(&mut self) {
         let registers = self.function.registers();
         let value = u64::from(registers.u32(PCIEXBAR + 4)) << 32 | u64::from(registers.u32(PCIEXBAR));
-        // QEMU takes bits 26 and 25 where the data sheet says 27 and 26.
-        let (bit_128, bit_64) = if self.rules.is_qemu() {
-            (1 << 26, 1 << 25)
-        } else {
-            (1 << 27, 1 << 26)
-        };
-        let (size, base_mask) = match value >> 1 & 3 {
-            0 => (256 << 20, PCIEXBAR_BASE),
-            1 => (128 << 20, PCIEXBAR_BASE | bit_128),
-            2 => (64 << 20, PCIEXBAR_BASE | bit_128 | bit_64),
-            _ => return,
-        };
-        let base_mask = if self.rules.is_qemu() && size == 128 << 20 {
-            base_mask | bit_64
-        } else {
-            base_mask
-        };
-        self.ecam = (value & 1 != 0).then_some(EcamWindow {
-            base: value & base_mask,
-            size,
-        });
+        if let Some(window) = window(value, self.rules) {
+            self.ecam = window;
+        }
     }
 
     fn update_ext_tseg(&mut self) {
@@ -338,6 +350,35 @@ impl Q35 {
     }
 }
 
+/// The window that a value of PCIEXBAR leads to, or `None` if its length is reserved.
+fn window(pciexbar: u64, rules: Rules) -> Option<Option<EcamWindow>> {
+    // A smaller window has more bits of base. QEMU takes others than the data sheet.
+    let (of_128, of_64) = if rules.is_qemu() {
+        (3 << 25, 1 << 25)
+    } else {
+        (1 << 27, 3 << 26)
+    };
+    let (size, more_base) = match pciexbar >> 1 & 3 {
+        0 => (256 << 20, 0),
+        1 => (128 << 20, of_128),
+        2 => (64 << 20, of_64),
+        _ => return None,
+    };
+    let base = pciexbar & (PCIEXBAR_BASE | more_base);
+    Some((pciexbar & 1 != 0).then_some(EcamWindow { base, size }))
+}
+
+/// Whether a hub can show `found` while PCIEXBAR holds `pciexbar`: a reserved length leaves any earlier window.
+fn could_lead_to(pciexbar: u64, found: Option<EcamWindow>, rules: Rules) -> bool {
+    match (window(pciexbar, rules), found) {
+        (Some(now), found) => now == found,
+        (None, None) => true,
+        (None, Some(EcamWindow { base, .. })) => {
+            (0..3).any(|length| window(base & !7 | length << 1 | 1, rules) == Some(found))
+        }
+    }
+}
+
 impl ConfigSpace for Q35 {
     fn config_read(&mut self, at: ConfigAccess) -> u32 {
         self.function.config_read(at)
@@ -378,5 +419,33 @@ impl ConfigSpace for Q35 {
         self.unlock();
         self.update_ecam();
         effects | self.differences(&before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bases of a window of a length, with one bit of the base set on top of A0000000.
+    fn bases(rules: Rules, length: u64) -> [u64; 4] {
+        [28, 27, 26, 25].map(|bit| {
+            window(0xa000_0000 | 1 << bit | length << 1 | 1, rules)
+                .unwrap()
+                .unwrap()
+                .base
+        })
+    }
+
+    #[test]
+    fn smaller_windows_have_more_bits_of_base() {
+        let spec = |length| bases(Rules::Specification, length);
+        assert_eq!(spec(0), [0xb000_0000, 0xa000_0000, 0xa000_0000, 0xa000_0000]);
+        assert_eq!(spec(1), [0xb000_0000, 0xa800_0000, 0xa000_0000, 0xa000_0000]);
+        assert_eq!(spec(2), [0xb000_0000, 0xa800_0000, 0xa400_0000, 0xa000_0000]);
+        // As QEMU 7.2 and 11.1 answer.
+        let qemu = |length| bases(Rules::Qemu11, length);
+        assert_eq!(qemu(0), [0xb000_0000, 0xa000_0000, 0xa000_0000, 0xa000_0000]);
+        assert_eq!(qemu(1), [0xb000_0000, 0xa000_0000, 0xa400_0000, 0xa200_0000]);
+        assert_eq!(qemu(2), [0xb000_0000, 0xa000_0000, 0xa000_0000, 0xa200_0000]);
     }
 }

@@ -11,14 +11,18 @@ use crate::function::Function;
 use crate::isa_bridge::{PirqRoute, Row, install};
 use crate::registers::ImmutableByte;
 use crate::rules::Rules;
+use crate::spec;
 use crate::state::FunctionStateV1;
 use crate::window::ConfigSpace;
 
 const PIRQ: u16 = 0x60;
 
+/// Status: medium DEVSEL timing.
+const MEDIUM_DEVSEL: u16 = 0x0200;
+
 /// I/O recovery time, X-bus chip select, PIRQA..D, top of memory, motherboard IRQ and DMA, chip select, APIC base,
 /// deterministic latency, SMI control and enables, system event enable, fast off timer, clock scale.
-const ROWS: [Row; 18] = [
+const ROWS: [Row; 17] = [
     Row {
         at: 0x4c,
         writable: 0x7f,
@@ -121,13 +125,6 @@ const ROWS: [Row; 18] = [
         initial: 0x00,
         len: 1,
     },
-    // Status: medium DEVSEL timing.
-    Row {
-        at: 0x06,
-        writable: 0x0000,
-        initial: 0x0200,
-        len: 2,
-    },
 ];
 
 /// The PIIX3 ISA bridge.
@@ -170,6 +167,7 @@ impl Piix3 {
         for at in 0x40..0x100_u16 {
             registers.set(at, &[0]);
         }
+        registers.set(spec::STATUS, &MEDIUM_DEVSEL.to_le_bytes());
         install(registers, &ROWS, rules.is_qemu());
         Ok(Self { function })
     }
@@ -190,6 +188,11 @@ impl Piix3 {
     #[must_use]
     pub fn function(&self) -> &Function<256> {
         &self.function
+    }
+
+    /// The function, to give it another identity.
+    pub fn function_mut(&mut self) -> &mut Function<256> {
+        &mut self.function
     }
 
     /// The state to save.
