@@ -46,7 +46,7 @@ pub struct Expectations(Vec<Expectation>);
 #[non_exhaustive]
 pub enum ExpectError {
     /// The file could not be read.
-    #[error("{path}: {source}")]
+    #[error("cannot read {path}")]
     Io {
         /// The file.
         path: PathBuf,

@@ -10,8 +10,10 @@ mod subject;
 
 pub use subject::default_subject;
 
+use std::io::Write;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::record::{self, RecordArgs, RecordOutcome};
@@ -72,6 +74,20 @@ enum Command {
     Merge(reports::MergeArgs),
 }
 
+/// Prints help as clap does, and a mistake as one line.
+fn usage(error: &clap::Error) -> std::io::Result<()> {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return error.print();
+    }
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or("error: wrong arguments");
+    // Where clap names what is missing, or what comes near, it does so in the lines up to the usage.
+    let more: Vec<_> = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
+    let more = if more.is_empty() { String::new() } else { format!(" {}", more.join(" ")) };
+    writeln!(std::io::stderr(), "{first}{more} (see `igd-conformance --help`)")
+}
+
 /// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -79,7 +95,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // A closed pipe is no reason for another exit code.
-            let _ = error.print();
+            let _ = usage(&error);
             return ExitCode::from(if error.use_stderr() { USAGE } else { AS_EXPECTED });
         }
     };

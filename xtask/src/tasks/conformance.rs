@@ -47,6 +47,11 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     }
 
     let reports = target.join("conformance");
+    // Short to read and to copy, where that is possible.
+    let reports = match std::env::current_dir() {
+        Ok(here) => reports.strip_prefix(here).map(Path::to_path_buf).unwrap_or(reports),
+        Err(_) => reports,
+    };
     if args.args.is_empty() {
         fs::create_dir_all(&reports).with_context(|| format!("cannot create {}", reports.display()))?;
     }
