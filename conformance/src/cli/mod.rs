@@ -83,8 +83,14 @@ fn usage(error: &clap::Error) -> std::io::Result<()> {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or("error: wrong arguments");
     // Where clap names what is missing, or what comes near, it does so in the lines up to the usage.
-    let more: Vec<_> = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
-    let more = if more.is_empty() { String::new() } else { format!(" {}", more.join(" ")) };
+    let more: Vec<_> = lines
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .collect();
+    let more = if more.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", more.join(" "))
+    };
     writeln!(std::io::stderr(), "{first}{more} (see `igd-conformance --help`)")
 }
 
