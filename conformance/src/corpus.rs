@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Finding traces, and what each contains.
+//! Finding traces and tables of vectors, and what each contains.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::trace::{Header, Kind, Line, Reader, TraceError};
+use crate::vectors::{EXTENSION as VECTORS, Table};
 
 /// Environment variable that names the folder of the corpus.
 pub const CORPUS_VARIABLE: &str = "IGD_CONFORMANCE_CORPUS";
@@ -48,7 +49,7 @@ pub enum CorpusError {
         path: PathBuf,
     },
     /// A folder without traces.
-    #[error("{path}: no *.trace file in this folder")]
+    #[error("{path}: no *.trace file in this folder, and no *.vectors file")]
     Empty {
         /// The path.
         path: PathBuf,
@@ -82,12 +83,12 @@ pub struct Section {
     pub accesses: u64,
 }
 
-/// A trace file and what it contains.
+/// A trace file, or a table of vectors, and what it contains.
 #[derive(Clone, Debug)]
 pub struct Trace {
     /// Where it is.
     pub path: PathBuf,
-    /// Its name: the path without `.trace`, relative to the corpus if it is in there.
+    /// Its name: the path without `.trace` or `.vectors`, relative to the corpus if it is in there.
     pub name: String,
     /// Whether the name is of the corpus.
     pub in_corpus: bool,
@@ -157,6 +158,12 @@ impl Trace {
         }
     }
 
+    /// Whether the file is a table of vectors, to be decided and not to be replayed.
+    #[must_use]
+    pub fn is_vectors(&self) -> bool {
+        self.path.extension().is_some_and(|extension| extension == VECTORS)
+    }
+
     /// Kind of the trace.
     #[must_use]
     pub const fn kind(&self) -> Kind {
@@ -164,6 +171,9 @@ impl Trace {
     }
 
     fn read(&mut self) -> Result<(), TraceError> {
+        if self.is_vectors() {
+            return self.read_vectors();
+        }
         let mut reader = self.open()?;
         self.header = reader.header()?;
         let mut places = HashMap::<String, usize>::new();
@@ -203,6 +213,29 @@ impl Trace {
         }
         Ok(())
     }
+
+    fn read_vectors(&mut self) -> Result<(), TraceError> {
+        let table = Table::open(&self.path)?;
+        let of = |text: &String| ("source".to_owned(), text.clone());
+        self.header.other = table.sources.iter().map(of).collect();
+        self.sections = table
+            .sections
+            .into_iter()
+            .map(|section| Section {
+                label: section.label,
+                text: section.text,
+                visits: 1,
+                accesses: section.cases.len() as u64,
+            })
+            .collect();
+        Ok(())
+    }
+}
+
+/// Whether a file's name says that it can be run.
+fn is_runnable(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "trace" || extension == VECTORS)
 }
 
 fn name(path: &Path, corpus: Option<&Corpus>) -> (String, bool) {
@@ -212,7 +245,7 @@ fn name(path: &Path, corpus: Option<&Corpus>) -> (String, bool) {
     });
     let in_corpus = inside.is_some();
     let mut name = inside.unwrap_or_else(|| path.components().collect());
-    if name.extension().is_some_and(|extension| extension == "trace") {
+    if is_runnable(&name) {
         name.set_extension("");
     }
     (name.to_string_lossy().into_owned(), in_corpus)
@@ -268,12 +301,15 @@ impl Corpus {
 
     /// The path of the trace or folder of traces called `name`.
     fn find(&self, name: &Path) -> Option<PathBuf> {
-        let mut file = name.as_os_str().to_owned();
-        file.push(".trace");
+        let with = |extension| {
+            let mut file = name.as_os_str().to_owned();
+            file.push(extension);
+            self.root.join(file)
+        };
         let inside = name
             .components()
             .all(|part| matches!(part, std::path::Component::Normal(_)));
-        let candidates = [self.root.join(file), self.root.join(name)];
+        let candidates = [with(".trace"), with(".vectors"), self.root.join(name)];
         candidates.into_iter().find(|path| inside && path.exists())
     }
 }
@@ -312,7 +348,7 @@ pub fn find(corpus: Option<&Corpus>, paths: &[PathBuf]) -> Result<Vec<Trace>, Co
     Ok(traces)
 }
 
-/// Adds the file at `path`, or every `*.trace` file below it.
+/// Adds the file at `path`, or every `*.trace` and `*.vectors` file below it.
 fn walk(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), CorpusError> {
     let at = |path: &Path, source| CorpusError::Io {
         path: path.to_owned(),
@@ -349,9 +385,7 @@ fn walk(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), CorpusError> {
             // A dangling link is nobody's trace.
             match fs::metadata(&path) {
                 Ok(meta) if meta.is_dir() => folders.push((path, depth + 1)),
-                Ok(meta) if meta.is_file() && path.extension().is_some_and(|extension| extension == "trace") => {
-                    files.push(path);
-                }
+                Ok(meta) if meta.is_file() && is_runnable(&path) => files.push(path),
                 _ => {}
             }
         }

@@ -35,3 +35,4 @@ pub mod shard;
 pub mod subject;
 pub mod subjects;
 pub mod trace;
+pub mod vectors;

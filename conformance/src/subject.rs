@@ -6,6 +6,7 @@ use std::fmt;
 use pci_model::Bdf;
 
 use crate::trace::{Header, Space, Width};
+use crate::vectors::Question;
 
 /// Makes a fresh machine for each trace.
 pub trait Subject: Sync {
@@ -22,6 +23,17 @@ pub trait Subject: Sync {
     /// [`Refusal::Skip`] if the implementation lacks what the trace is about, [`Refusal::Error`] if it should be able
     /// to and failed.
     fn machine(&self, header: &Header) -> Result<Box<dyn Machine + '_>, Refusal>;
+
+    /// Decides a case of a table of vectors: a value for each output column, by its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Skip`] if the implementation decides nothing of the kind, as by default; [`Refusal::Error`] if it should
+    /// be able to and failed.
+    fn decide(&self, question: &Question<'_>) -> Result<Vec<(&'static str, String)>, Refusal> {
+        let about = question.about();
+        Err(Refusal::Skip(format!("the subject decides nothing about {about}")))
+    }
 
     /// How many machines may exist at the same time, or `None` for any number.
     fn machines_at_once(&self) -> Option<usize> {

@@ -102,7 +102,10 @@ fn what_cannot_be_read_is_1() {
             &["run", "/dev/null"],
             "error: /dev/null: neither a regular file nor a folder",
         ),
-        (&["run", &fine, "--expect", "no-such.toml"], "error: cannot read no-such.toml: "),
+        (
+            &["run", &fine, "--expect", "no-such.toml"],
+            "error: cannot read no-such.toml: ",
+        ),
         (&["run", &fine, "--expect", &reason], "the entry for `a` has no reason"),
         (
             &[

@@ -52,7 +52,8 @@ fn the_reader_sees_every_line_of_the_corpus() {
         }
         let mut reader = Reader::new(Drip(&bytes), name);
         let header = reader.header().unwrap();
-        assert!(!header.qemu.is_empty() && header.ram > 0);
+        // Answers are those of recorded versions, or of a setting that is named.
+        assert!((!header.qemu.is_empty() || header.compat().is_some()) && header.ram > 0);
         let head = usize::try_from(reader.number()).unwrap();
         let mut expected = bytes.split(|c| *c == b'\n').skip(head);
         while let Some(entry) = reader.entry().unwrap() {

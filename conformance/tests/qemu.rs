@@ -14,6 +14,7 @@ use igd_conformance::record::{RecordArgs, RecordOutcome};
 use igd_conformance::report::Status;
 use igd_conformance::runner::{self, Options};
 use igd_conformance::subject::{Refusal, Subject};
+use igd_conformance::subjects::igd::Igd;
 use igd_conformance::subjects::qtest::{Launcher, PACKAGE, Qemu};
 use igd_conformance::trace::{Header, Space, Width};
 
@@ -117,12 +118,129 @@ struct Cli {
 }
 
 fn record(words: &[&str]) -> RecordOutcome {
-    let cli = Cli::try_parse_from(["record"].iter().chain(words)).unwrap();
+    try_record(words).unwrap()
+}
+
+fn try_record(words: &[&str]) -> anyhow::Result<RecordOutcome> {
+    let cli = Cli::try_parse_from(["record"].iter().chain(words))?;
     let mut out = Vec::new();
-    let outcome = igd_conformance::record::run_to(&cli.record, &mut out).unwrap();
+    let outcome = igd_conformance::record::run_to(&cli.record, &mut out)?;
     // Shown if the test fails.
-    println!("{}", String::from_utf8(out).unwrap());
-    outcome
+    println!("{}", String::from_utf8(out)?);
+    Ok(outcome)
+}
+
+/// Whether the machine has what the made-up host is built with.
+fn can_make_up_a_host(folder: &Folder) -> bool {
+    let out = folder.path("probe.trace");
+    let words = ["--suite", "igd", "--device", "vfio-pci,addr=2.0", "--out"];
+    let probe = try_record(&[&words[..], &[out.to_str().unwrap()]].concat());
+    let missing = probe.err().map(|error| error.to_string());
+    match missing {
+        None => true,
+        Some(reason) => {
+            assert!(reason.starts_with("cannot build the library"), "{reason}");
+            eprintln!("skipped: {reason}");
+            false
+        }
+    }
+}
+
+/// Traces of assigned graphics that were recorded on the major version of `qemu`.
+fn assigned_graphics(qemu: &Qemu) -> Vec<corpus::Trace> {
+    let version = qemu.version();
+    let major = version.split('.').next().unwrap();
+    let corpus = Corpus::locate(None).unwrap();
+    let mut traces = corpus::find(Some(&corpus), &[PathBuf::from("igd")]).unwrap();
+    traces.retain(|trace| trace.name.contains(&format!(".qemu-{major}.")));
+    assert!(traces.len() >= 9, "{traces:?}");
+    traces
+}
+
+#[test]
+fn assigned_graphics_is_recorded_again_and_replayed() {
+    let Some(qemu) = qemu() else { return };
+    if !recorded_on(&qemu) || !can_make_up_a_host(&Folder::new()) {
+        return;
+    }
+    let traces = assigned_graphics(&qemu);
+    let paths: Vec<&str> = traces.iter().map(|trace| trace.path.to_str().unwrap()).collect();
+    assert_eq!(
+        record(&[&["--verify"][..], &paths].concat()),
+        RecordOutcome::Verified {
+            same: u64::try_from(paths.len()).unwrap(),
+            different: 0,
+            skipped: 0
+        }
+    );
+    for trace in traces {
+        for trial in runner::replay(&qemu, &trace, &Options::default()).trials {
+            let what = (&trace.name, &trial.section, &trial.failure);
+            assert_eq!(trial.status, Status::Pass, "{what:?}");
+        }
+    }
+}
+
+#[test]
+fn models_answer_what_is_not_in_the_corpus() {
+    let Some(qemu) = qemu() else { return };
+    let folder = Folder::new();
+    if !recorded_on(&qemu) || !can_make_up_a_host(&folder) {
+        return;
+    }
+    for (seed, properties, host) in [
+        ("101", "romfile=igd.rom,addr=2.0,x-igd-opregion=on", "IGD_DEVICE=0x0412"),
+        (
+            "102",
+            "romfile=igd.rom,addr=2.0,x-igd-opregion=on,x-igd-gms=4",
+            "IGD_DEVICE=0x46a6",
+        ),
+        ("103", "addr=2.0,x-igd-opregion=on", "IGD_GGC=0x02c3"),
+        ("104", "romfile=igd.rom,addr=3.0,x-igd-gms=2", "IGD_NO_OPREGION=1"),
+        (
+            "105",
+            "romfile=igd.rom,addr=2.0,x-igd-opregion=on",
+            "IGD_CLASS=0x040000",
+        ),
+    ] {
+        let path = folder.path(&format!("{seed}.trace"));
+        let device = format!("vfio-pci,{properties}");
+        let words = [
+            "--suite", "igd", "--held", "--seed", seed, "--device", &device, "--env", host,
+        ];
+        record(&[&words[..], &["--out", path.to_str().unwrap()]].concat());
+        for trace in corpus::find(None, &[path]).unwrap() {
+            let outcome = runner::replay(&Igd { setting: None }, &trace, &Options::default());
+            assert!(outcome.trials.len() >= 16, "{properties}");
+            for trial in outcome.trials {
+                let what = (properties, host, &trial.section, &trial.failure, &trial.reason);
+                assert_eq!(trial.status, Status::Pass, "{what:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_compiler_assigned_graphics_is_skipped() {
+    let mut launcher = Launcher::new("", None);
+    launcher.compiler = "/no/such/compiler".to_owned();
+    let qemu = match Qemu::new(launcher) {
+        Ok(qemu) => qemu,
+        Err(reason) => return eprintln!("skipped: {reason}"),
+    };
+    if !recorded_on(&qemu) {
+        return;
+    }
+    for trace in assigned_graphics(&qemu) {
+        for trial in runner::replay(&qemu, &trace, &Options::default()).trials {
+            assert_eq!(trial.status, Status::Skip);
+            let reason = trial.reason.unwrap();
+            assert!(
+                reason.contains("/no/such/compiler") && reason.contains("gcc"),
+                "{reason}"
+            );
+        }
+    }
 }
 
 #[test]

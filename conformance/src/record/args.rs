@@ -77,8 +77,8 @@ pub struct RecordArgs {
     /// For QEMU's environment; names with IGD_ go into the header
     #[arg(long, value_name = "NAME=VALUE")]
     env: Vec<String>,
-    /// Folder, as QEMU sees it, with sysfsdev and romfile of the traces to verify
-    #[arg(long, value_name = "DIR", requires = "verify")]
+    /// Folder, as QEMU sees it, with sysfsdev and romfile of an assigned device [default: those of a made-up host]
+    #[arg(long, value_name = "DIR")]
     files: Option<String>,
 }
 
@@ -119,10 +119,9 @@ pub fn run_to(args: &RecordArgs, out: &mut dyn Write) -> anyhow::Result<RecordOu
     } else if let Some(paths) = &args.verify {
         return verify_all(paths, &args.launcher()?, out);
     } else if let Some(name) = &args.suite {
-        let text = args
-            .options(name)?
-            .record(&args.launcher()?)
-            .map_err(anyhow::Error::msg)?;
+        let prepared = args.options(name)?.on_host(args.launcher()?);
+        let text = prepared.and_then(|(options, launcher)| options.record(&launcher));
+        let text = text.map_err(anyhow::Error::msg)?;
         write(args.out.as_deref(), &text, out)?;
     } else {
         let lines: Vec<String> = SUITES

@@ -5,7 +5,7 @@ use pci_model::Bdf;
 
 use super::recorder::{RecordError, Recorder};
 use super::suites::{Needs, Suite, fwcfg_files};
-use crate::subjects::qtest::{Launcher, WorkDir, escape_commas, rom_image};
+use crate::subjects::qtest::{Launcher, WorkDir, escape_commas, is_made_up, on_made_up_host, rom_image};
 use crate::trace::Rom;
 
 /// Pseudo-random accesses unless another number is asked for.
@@ -48,6 +48,23 @@ impl Options {
     /// Size of guest RAM.
     pub(super) fn ram_bytes(&self) -> u64 {
         self.ram_mib << 20
+    }
+
+    /// These options, and the launcher, with the files of the made-up host if a device is one of that.
+    ///
+    /// # Errors
+    ///
+    /// The host cannot be made up; the text says what to install.
+    pub(super) fn on_host(mut self, launcher: Launcher) -> Result<(Self, Launcher), String> {
+        if !self.devices.iter().any(|device| is_made_up(device)) {
+            return Ok((self, launcher));
+        }
+        let launcher = launcher.with_assigned_device()?;
+        let files = launcher.files.as_deref().unwrap_or_default();
+        for device in self.devices.iter_mut().filter(|device| is_made_up(device)) {
+            *device = on_made_up_host(device, files);
+        }
+        Ok((self, launcher))
     }
 
     /// Records the suite.

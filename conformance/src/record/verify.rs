@@ -33,9 +33,7 @@ pub(super) fn verify(text: &str, name: &str, launcher: &Launcher) -> Result<Verd
     let header = Reader::new(text.as_bytes(), name)
         .header()
         .map_err(|error| error.to_string())?;
-    let prepared =
-        options_of(&header, text, launcher).and_then(|options| Ok((options, launcher_for(&header, launcher)?)));
-    let (options, launcher) = match prepared {
+    let (options, launcher) = match prepare(&header, text, launcher) {
         Ok(prepared) => prepared,
         Err(reason) => return Ok(Verdict::Skipped(reason)),
     };
@@ -50,18 +48,23 @@ pub(super) fn verify(text: &str, name: &str, launcher: &Launcher) -> Result<Verd
     })
 }
 
-/// The options that a trace was recorded with, or why it cannot be recorded again.
-fn options_of(header: &Header, text: &str, launcher: &Launcher) -> Result<Options, String> {
+/// The options and the launcher that a trace was recorded with, or why it cannot be recorded again.
+fn prepare(header: &Header, text: &str, launcher: &Launcher) -> Result<(Options, Launcher), String> {
     if header.kind == Kind::Firmware {
         return Err("firmware made the accesses, not a suite".to_owned());
     }
     answers_for(&header.qemu, &launcher.version()?)?;
+    let launcher = launcher_for(header, launcher)?;
+    Ok((options_of(header, text, launcher.files.as_deref())?, launcher))
+}
+
+fn options_of(header: &Header, text: &str, files: Option<&str>) -> Result<Options, String> {
     let suite = Suite::find(&header.suite)?;
     check_machine(&header.machine)?;
     let devices = header
         .devices
         .iter()
-        .map(|text| device(text, launcher.files.as_deref()).map_err(|reason| format!("device {text:?}: {reason}")));
+        .map(|text| device(text, files).map_err(|reason| format!("device {text:?}: {reason}")));
     let devices = devices.collect::<Result<Vec<_>, _>>()?;
     let bdf = match (header.functions.first(), devices.first()) {
         (Some(bdf), _) => *bdf,

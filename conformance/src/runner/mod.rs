@@ -11,6 +11,7 @@ mod replay;
 mod select;
 mod storage;
 mod trials;
+mod vectors;
 mod words;
 
 use std::fmt;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::compare::{Comparison, PIECE};
-use super::{Observed, Options, panics, words};
+use super::{Observed, Options, panics, vectors, words};
 use crate::corpus::{Trace, UNNAMED};
 use crate::expect::Expected;
 use crate::report::Failure;
@@ -32,7 +32,7 @@ impl Control {
         self.board.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn update(&self, change: impl FnOnce(&mut Board)) {
+    pub(super) fn update(&self, change: impl FnOnce(&mut Board)) {
         change(&mut self.board.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -41,7 +41,7 @@ impl Control {
         !self.claimed.swap(true, Ordering::AcqRel)
     }
 
-    fn is_expired(&self) -> bool {
+    pub(super) fn is_expired(&self) -> bool {
         self.expired.load(Ordering::Relaxed)
     }
 }
@@ -100,6 +100,9 @@ pub(super) fn replay(subject: &dyn Subject, trace: &Trace, options: &Options, co
         .filter(|section| is_selected(options.section.as_ref(), section));
     if !reported.any(|section| is_wanted(&section.label)) {
         return End::Unwanted;
+    }
+    if trace.is_vectors() {
+        return vectors::decide(subject, trace, options, control);
     }
     let unreadable = |error: TraceError| End::Unreadable(error.to_string());
     let (mut reader, header) = match trace.open().and_then(|mut reader| Ok((reader.header()?, reader))) {
@@ -436,14 +439,6 @@ impl<'a> Session<'a> {
         if self.tally.failure.is_some() || !self.reported {
             return;
         }
-        let again = &self.options.again;
-        let program = &again.program;
-        let trace = if self.trace.in_corpus {
-            words::quoted(&self.trace.name)
-        } else {
-            words::quoted(&self.trace.path.to_string_lossy())
-        };
-        let section = words::quoted(self.label);
         self.tally.failure = Some(Failure {
             path: self.trace.path.display().to_string(),
             line: entry.number,
@@ -453,7 +448,7 @@ impl<'a> Session<'a> {
             expected,
             got,
             mask,
-            again: format!("{program} run {trace} --section {section}{}", again.options),
+            again: words::again(&self.options.again, self.trace, self.label),
         });
     }
 

@@ -1,11 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Accesses and answers in words.
 
+use super::Again;
+use crate::corpus::Trace;
 use crate::trace::{Line, Space};
 use pci_model::Bdf;
 
 /// Most characters of a line that a report quotes.
 const MAX_TEXT: usize = 120;
+
+/// The command that runs a section of a trace again.
+pub(super) fn again(again: &Again, trace: &Trace, section: &str) -> String {
+    let Again { program, options } = again;
+    let trace = if trace.in_corpus {
+        quoted(&trace.name)
+    } else {
+        quoted(&trace.path.to_string_lossy())
+    };
+    format!("{program} run {trace} --section {}{options}", quoted(section))
+}
 
 /// The access of a line: `port 0x511, 1 byte`.
 pub(super) fn access(line: &Line<'_>) -> String {

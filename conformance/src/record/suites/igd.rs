@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! QEMU's quirks for an assigned Intel graphics function.
 //!
-//! Needs a VFIO device of the host, or a library that makes one up.
+//! The VFIO device is one of the host, or of the library that makes one up.
 
 use pci_model::Bdf;
 
 use super::fwcfg::{directory, item_headers, select};
-use super::pci::{dump, set_bar};
+use super::igd_random;
+use super::pci::dump;
 use crate::record::mt19937::Mt19937;
 use crate::record::options::Options;
 use crate::record::recorder::{Recorded, Recorder, cfg};
-use crate::subjects::qtest::RegionKind;
 use crate::trace::Space::{Cfg, Io, Mem};
 use crate::trace::Width::{B1, B2, B4, B8};
 
-const GGC: u64 = 0x50;
-const BDSM: u64 = 0x5c;
-const BDSM_GEN11: u64 = 0xc0;
-const ASLS: u64 = 0xfc;
+pub(super) const GGC: u64 = 0x50;
+pub(super) const BDSM: u64 = 0x5c;
+pub(super) const BDSM_GEN11: u64 = 0xc0;
+pub(super) const ASLS: u64 = 0xfc;
 /// Where the suite puts the BARs.
-const REGISTERS: u64 = 0xe000_0000;
-const APERTURE: u64 = 0xc000_0000;
-const PORTS: u64 = 0xc000;
+pub(super) const REGISTERS: u64 = 0xe000_0000;
+pub(super) const APERTURE: u64 = 0xc000_0000;
+pub(super) const PORTS: u64 = 0xc000;
 /// Registers behind BAR 0: the mirrors of GGC and BDSM, and two without a meaning.
 const MIRRORS: [u64; 5] = [0x10_8040, 0x10_80c0, 0x10_80c4, 0x10_8100, 0x10_9040];
 const IDENTITY: [u64; 3] = [0, 8, 0x2c];
@@ -55,6 +55,9 @@ pub(super) fn run(rec: &mut Recorder<'_>, opt: &Options) -> Recorded {
     registers(rec, igd, &mut rng)?;
     mirrors(rec, igd)?;
     gtt_ports(rec, igd)?;
+    if opt.held {
+        igd_random::run(rec, igd, &mut rng)?;
+    }
     rec.section("igd.reset", "registers after a system reset");
     rec.reset()?;
     dump(rec, igd, &[B4])?;
@@ -91,11 +94,7 @@ fn registers(rec: &mut Recorder<'_>, igd: Bdf, rng: &mut Mt19937) -> Recorded {
 
 fn mirrors(rec: &mut Recorder<'_>, igd: Bdf) -> Recorded {
     rec.section("igd.bar0-mirror", "GGC and BDSM mirrors in the registers");
-    set_bar(rec, igd, 0, RegionKind::Mem64, REGISTERS)?;
-    set_bar(rec, igd, 2, RegionKind::Mem64, APERTURE)?;
-    set_bar(rec, igd, 4, RegionKind::Io, PORTS)?;
-    rec.w(Cfg, cfg(igd, 4), B2, 7)?;
-    rec.map(igd)?;
+    igd_random::place(rec, igd)?;
     for offset in MIRRORS {
         let at = REGISTERS + offset;
         rec.r(Mem, at, B4)?;

@@ -12,6 +12,7 @@ mod fwcfg;
 mod fwcfg_dma;
 mod fwcfg_random;
 mod igd;
+mod igd_random;
 mod pam;
 mod pci;
 mod pcidev;

@@ -10,6 +10,7 @@ use pci_model::{
 };
 
 use super::devices;
+use super::quirks::{Assigned, AssignedFunction};
 use super::setting::Setting;
 use crate::trace::{self, Header, PciImage};
 
@@ -25,6 +26,7 @@ pub(super) enum BoardFunction {
     Lpc(Box<LpcBridge>),
     Conventional(Box<Function<256>>),
     Express(Box<Function<EXTENDED>>),
+    Assigned(Box<AssignedFunction>),
 }
 
 impl BoardFunction {
@@ -37,6 +39,7 @@ impl BoardFunction {
             Self::Lpc(function) => &**function,
             Self::Conventional(function) => &**function,
             Self::Express(function) => &**function,
+            Self::Assigned(function) => &**function,
         }
     }
 
@@ -49,6 +52,7 @@ impl BoardFunction {
             Self::Lpc(function) => &mut **function,
             Self::Conventional(function) => &mut **function,
             Self::Express(function) => &mut **function,
+            Self::Assigned(function) => &mut **function,
         }
     }
 }
@@ -75,18 +79,26 @@ impl ConfigSpace for BoardFunction {
     }
 }
 
-/// The bus of a header's functions.
-pub(super) fn build(header: &Header, setting: Setting) -> Result<Bus<BoardFunction, 256>, String> {
+/// The bus of a header's functions, with those of a plan in place of the recorded ones.
+pub(super) fn build(
+    header: &Header,
+    setting: Setting,
+    assigned: Option<Assigned>,
+) -> Result<Bus<BoardFunction, 256>, String> {
     let mut bus = Bus::new(0);
     // A recorded vendor id of all ones is the answer of an absent function.
     for image in header
         .pci
         .iter()
         .filter(|image| !image.config.starts_with(&[0xff, 0xff]))
+        .filter(|image| !assigned.as_ref().is_some_and(|assigned| assigned.provides(image.bdf)))
     {
         let function = function(header, image, setting).map_err(|error| format!("@pci {}: {error}", image.bdf))?;
         bus.insert(image.bdf, function)
             .map_err(|error| format!("@pci {}: {error}", image.bdf))?;
+    }
+    if let Some(assigned) = assigned {
+        assigned.install(&mut bus, header.ram, setting.rules())?;
     }
     Ok(bus)
 }

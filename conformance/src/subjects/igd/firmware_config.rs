@@ -7,7 +7,7 @@ use std::ops::Range;
 use fwcfg::{FwCfg, FwCfgBuilder, Item, Source};
 
 use super::setting::Setting;
-use crate::trace::Header;
+use crate::trace::Item as Recorded;
 
 const KEY_SIGNATURE: u16 = 0x0000;
 const KEY_ID: u16 = 0x0001;
@@ -24,32 +24,30 @@ const QEMU_WRITABLE: [&str; 5] = [
     "etc/vmgenid_addr",
 ];
 
-/// The fw_cfg device of a header, if it lists items. The directory is built, not copied, so that reading it tells
-/// whether both agree.
-pub(super) fn build(header: &Header, setting: Setting) -> Result<Option<FwCfg>, String> {
-    if header.items.is_empty() {
+/// The fw_cfg device of a header's items, if there are any. The directory is built, not copied, so that reading it tells
+/// whether both agree. Files with a key in `writable` may be written.
+pub(super) fn build(items: &[Recorded], writable: &[u16], setting: Setting) -> Result<Option<FwCfg>, String> {
+    if items.is_empty() {
         return Ok(None);
     }
     let is_file = |key| FILE_KEYS.contains(&key);
-    let unrecorded = unrecorded(header);
-    let keys = header
-        .items
+    let unrecorded = unrecorded(items);
+    let keys = items
         .iter()
         .map(|item| item.key)
         .chain(unrecorded.iter().map(|file| file.key));
     let last = keys.filter(|key| is_file(*key)).max();
     let slots = last.map_or(0, |key| key - FILE_KEYS.start + 1).max(SLOTS_DEFAULT);
-    let has_dma = header
-        .items
+    let has_dma = items
         .iter()
         .any(|item| item.key == KEY_ID && item.bytes.first().is_some_and(|bits| bits & 2 != 0));
     let mut builder = FwCfgBuilder::with_file_slots(slots)
         .map_err(|error| error.to_string())?
         .dma(has_dma)
         .access_rule(setting.fwcfg());
-    for item in &header.items {
+    for item in items {
         let is_qemu_writable = setting != Setting::Specification && QEMU_WRITABLE.contains(&item.name.as_str());
-        let content = if is_qemu_writable || header.writable.contains(&item.key) {
+        let content = if is_qemu_writable || writable.contains(&item.key) {
             Item::writable(item.bytes.clone())
         } else {
             Item::from(item.bytes.clone())
@@ -68,7 +66,7 @@ pub(super) fn build(header: &Header, setting: Setting) -> Result<Option<FwCfg>, 
             .map_err(|error| format!("@item file-dir: {error}"))?;
     }
     let device = builder.build();
-    for item in header.items.iter().filter(|item| is_file(item.key)) {
+    for item in items.iter().filter(|item| is_file(item.key)) {
         if device.file_key(&item.name) != Some(item.key) {
             return Err(format!(
                 "@item {:#06x} {}: the directory gives this file {}",
@@ -83,16 +81,23 @@ pub(super) fn build(header: &Header, setting: Setting) -> Result<Option<FwCfg>, 
     Ok(Some(device))
 }
 
-/// A file that the recorded directory lists, but whose content the trace does not have.
+/// A file of the machine, but whose content the trace does not have.
 struct UnrecordedFile {
     key: u16,
     size: u32,
     name: String,
 }
 
-fn unrecorded(header: &Header) -> Vec<UnrecordedFile> {
-    let Some(directory) = header.items.iter().find(|item| item.key == KEY_DIRECTORY) else {
-        return Vec::new();
+/// The files that a recorded directory lists without an item; without a directory, as many as stand before the items.
+fn unrecorded(items: &[Recorded]) -> Vec<UnrecordedFile> {
+    let Some(directory) = items.iter().find(|item| item.key == KEY_DIRECTORY) else {
+        let first = items
+            .iter()
+            .map(|item| item.key)
+            .filter(|key| FILE_KEYS.contains(key))
+            .min();
+        let before = FILE_KEYS.start..first.unwrap_or(FILE_KEYS.start);
+        return before.map(UnrecordedFile::unnamed).collect();
     };
     let entries = directory.bytes.get(4..).unwrap_or_default().as_chunks::<64>().0;
     let files = entries.iter().filter_map(|entry| {
@@ -106,8 +111,19 @@ fn unrecorded(header: &Header) -> Vec<UnrecordedFile> {
         })
     });
     files
-        .filter(|file| !file.name.is_empty() && header.items.iter().all(|item| item.key != file.key))
+        .filter(|file| !file.name.is_empty() && items.iter().all(|item| item.key != file.key))
         .collect()
+}
+
+impl UnrecordedFile {
+    /// A file of which only the key is known. Its name sorts before all others, as keys follow names.
+    fn unnamed(key: u16) -> Self {
+        Self {
+            key,
+            size: 0,
+            name: format!(" {key:#06x}"),
+        }
+    }
 }
 
 /// The content of a file that nobody recorded.

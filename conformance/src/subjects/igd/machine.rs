@@ -9,6 +9,7 @@ use pci_model::{
 };
 
 use super::board::{self, BoardFunction};
+use super::quirks::{Assigned, AssignedFunction};
 use super::ram::Ram;
 use super::setting::Setting;
 use super::{devices, firmware_config};
@@ -36,7 +37,11 @@ impl IgdMachine {
         if let Some(reason) = devices::unmodelled(&header.devices).map_err(Refusal::Error)? {
             return Err(Refusal::Skip(reason));
         }
-        let bus = board::build(header, setting).map_err(Refusal::Error)?;
+        let assigned = Assigned::of(header, setting).map_err(Refusal::Error)?;
+        let planned = assigned.as_ref().map(|assigned| assigned.items(header));
+        let planned = planned.transpose().map_err(Refusal::Error)?;
+        let items = planned.as_deref().unwrap_or(&header.items);
+        let bus = board::build(header, setting, assigned).map_err(Refusal::Error)?;
         let is_q35 = bus
             .iter()
             .any(|(_, function)| matches!(function, BoardFunction::Q35(_) | BoardFunction::Ich9(_)));
@@ -51,7 +56,7 @@ impl IgdMachine {
             ports: ConfigMechanism::new(chipset, setting.rules()),
             ecam: Ecam::default(),
             bus,
-            fwcfg: firmware_config::build(header, setting).map_err(Refusal::Error)?,
+            fwcfg: firmware_config::build(items, &header.writable, setting).map_err(Refusal::Error)?,
             ram: Ram::new(header.ram),
             rom: header.rom,
         })
@@ -80,6 +85,10 @@ impl IgdMachine {
                 .port_read(offset, data)
                 .map_err(|error| MachineError(error.to_string()));
         }
+        if let Some((function, bar, offset)) = self.assigned_bar(BarSpace::Io, port) {
+            function.bar_read(bar, offset, data);
+            return Ok(());
+        }
         data.fill(0xff);
         Ok(())
     }
@@ -104,6 +113,17 @@ impl IgdMachine {
         {
             // The recorded guest looks at its status word; nobody else is there to be told.
             let _ = fwcfg.port_write(offset, data, &self.ram);
+        } else if let Some((function, bar, offset)) = self.assigned_bar(BarSpace::Io, port) {
+            function.bar_write(bar, offset, data);
+        }
+    }
+
+    /// The BAR of an assigned function that answers at an address, and the offset in it.
+    fn assigned_bar(&mut self, space: BarSpace, addr: u64) -> Option<(&mut AssignedFunction, u8, u64)> {
+        let (bdf, bar, offset) = self.bus.claim(space, addr)?;
+        match self.bus.get_mut(bdf)? {
+            BoardFunction::Assigned(function) => Some((function, bar, offset)),
+            _ => None,
         }
     }
 
@@ -145,6 +165,9 @@ impl IgdMachine {
             return Ok(Owner::Ram);
         }
         if let Some((bdf, bar, offset)) = self.bus.claim(BarSpace::Memory, addr) {
+            if let Some(BoardFunction::Assigned(_)) = self.bus.get(bdf) {
+                return Ok(Owner::Assigned);
+            }
             return Err(MachineError(format!(
                 "{addr:#x} is BAR{bar} + {offset:#x} of {bdf}, whose registers this subject does not model"
             )));
@@ -157,6 +180,11 @@ impl IgdMachine {
             Owner::Ecam(offset) => self.ecam.read(offset, data, &mut self.bus),
             Owner::Ram | Owner::Shadow { reads_ram: true, .. } => return self.ram_read(addr, data),
             Owner::Shadow { .. } => rom_read(self.rom, addr, data),
+            Owner::Assigned => {
+                if let Some((function, bar, offset)) = self.assigned_bar(BarSpace::Memory, addr) {
+                    function.bar_read(bar, offset, data);
+                }
+            }
             // An address that nobody decodes: a master abort gives ones, QEMU gives zeros.
             Owner::Nobody => data.fill(if self.setting == Setting::Specification {
                 0xff
@@ -173,6 +201,11 @@ impl IgdMachine {
                 let _ = self.ecam.write(offset, data, &mut self.bus);
             }
             Owner::Ram | Owner::Shadow { writes_ram: true, .. } => return self.ram_write(addr, data),
+            Owner::Assigned => {
+                if let Some((function, bar, offset)) = self.assigned_bar(BarSpace::Memory, addr) {
+                    function.bar_write(bar, offset, data);
+                }
+            }
             Owner::Shadow { .. } | Owner::Nobody => {}
         }
         Ok(())
@@ -197,6 +230,7 @@ enum Owner {
     Ecam(u64),
     Ram,
     Shadow { reads_ram: bool, writes_ram: bool },
+    Assigned,
     Nobody,
 }
 

@@ -5,11 +5,13 @@ mod board;
 mod devices;
 mod firmware_config;
 mod machine;
+mod quirks;
 mod ram;
 mod setting;
 
 use crate::subject::{Machine, Refusal, Subject};
 use crate::trace::Header;
+use crate::vectors::{self, Question};
 
 pub use setting::Setting;
 
@@ -35,5 +37,9 @@ impl Subject for Igd {
             None => Setting::of(header).map_err(Refusal::Error)?,
         };
         Ok(Box::new(machine::IgdMachine::new(header, setting)?))
+    }
+
+    fn decide(&self, question: &Question<'_>) -> Result<Vec<(&'static str, String)>, Refusal> {
+        vectors::igd::answer(question)
     }
 }

@@ -20,8 +20,11 @@ pub enum Setting {
     Qemu11,
 }
 
-const NAMES: [(Setting, &str); 3] = [
+/// The first name of a setting is the one it goes by. Where there is no specification, as for the registers of an
+/// assigned function, our own policy stands in its place; traces about that say `native`.
+const NAMES: [(Setting, &str); 4] = [
     (Setting::Specification, "specification"),
+    (Setting::Specification, "native"),
     (Setting::Qemu7, "qemu-7.2"),
     (Setting::Qemu11, "qemu-11.1"),
 ];

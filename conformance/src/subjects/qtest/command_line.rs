@@ -9,6 +9,7 @@ use crate::trace::{Header, Rom};
 
 use super::process::{Launcher, escape_commas};
 use super::qemu::rom_image;
+use super::shim::FUNCTION;
 use super::work_dir::WorkDir;
 
 type Check = fn(&str) -> Result<(), String>;
@@ -58,14 +59,19 @@ const HOST_DRIVERS: [&str; 8] = [
 const LPC_BRIDGE: &str = "vfio-pci-igd-lpc-bridge";
 const ASSIGNED: &str = "vfio-pci,";
 /// Properties of an assigned device that name files; a trace holds the names without their folders.
-const FILE_PROPERTIES: [&str; 2] = ["sysfsdev=", "romfile="];
-const ASSIGNED_PROPERTIES: [&str; 2] = ["addr=", "x-igd-"];
+const FILE_PROPERTIES: [&str; 2] = [SYSFSDEV, "romfile="];
+const SYSFSDEV: &str = "sysfsdev=";
+const ASSIGNED_PROPERTIES: [&str; 4] = ["addr=", "rombar=", "x-igd-", "x-vga="];
 /// Start of the names of a made-up host device's properties.
 const HOST_PROPERTY: &str = "IGD_";
 
-/// The launcher with the environment that a trace asks for: properties of a made-up host device.
+/// The launcher with what a trace asks for: the files of an assigned device, and properties of a made-up host in the
+/// environment.
 pub(crate) fn launcher_for(header: &Header, launcher: &Launcher) -> Result<Launcher, String> {
-    let mut launcher = launcher.clone();
+    let mut launcher = match header.devices.iter().any(|device| device.starts_with(ASSIGNED)) {
+        true => launcher.with_assigned_device()?,
+        false => launcher.clone(),
+    };
     for (name, value) in &header.igd_host {
         if !name.starts_with(HOST_PROPERTY) || !is_word(name) || !is_word(value) {
             return Err(format!(
@@ -79,6 +85,11 @@ pub(crate) fn launcher_for(header: &Header, launcher: &Launcher) -> Result<Launc
 
 /// The arguments of QEMU; files go to `dir`.
 pub(super) fn arguments(header: &Header, launcher: &Launcher, dir: &WorkDir) -> Result<Vec<String>, Refusal> {
+    if header.cmdline.is_empty() {
+        return Err(Refusal::Skip(
+            "no @cmdline: the trace is not a recording, and its machine need not be one of QEMU's".to_owned(),
+        ));
+    }
     let mut words = header.cmdline.split(' ').skip(1);
     let mut args = Vec::new();
     while let Some(option) = words.next() {
@@ -177,6 +188,38 @@ pub(crate) fn device(value: &str, files: Option<&str>) -> Result<String, String>
         (Some(files), Some(properties)) => assigned(properties, files),
         _ => check_device(value).map(|()| value.to_owned()),
     }
+}
+
+/// Whether a `-device` value of the user is about the function of the made-up host: a device that names no other, or has
+/// a name without a folder as in a trace.
+pub(crate) fn is_made_up(value: &str) -> bool {
+    let Some(properties) = value.strip_prefix(ASSIGNED) else {
+        return false;
+    };
+    let mut parts = properties.split(',');
+    !parts.clone().any(|part| part.starts_with("host="))
+        && parts.all(|part| part.strip_prefix(SYSFSDEV).is_none_or(|name| !name.contains('/')))
+}
+
+/// The value with the files of the made-up host in the folder `files`.
+pub(crate) fn on_made_up_host(value: &str, files: &str) -> String {
+    let properties = value.strip_prefix(ASSIGNED).unwrap_or(value);
+    let mut parts: Vec<String> = properties.split(',').map(str::to_owned).collect();
+    if !parts.iter().any(|part| part.starts_with(SYSFSDEV)) {
+        parts.insert(0, format!("{SYSFSDEV}{FUNCTION}"));
+    }
+    for part in &mut parts {
+        for property in FILE_PROPERTIES {
+            if let Some(name) = part.strip_prefix(property)
+                && !name.is_empty()
+                && !name.contains('/')
+            {
+                *part = format!("{property}{files}/{name}");
+                break;
+            }
+        }
+    }
+    format!("{ASSIGNED}{}", parts.join(","))
 }
 
 fn assigned(properties: &str, files: &str) -> Result<String, String> {
@@ -327,6 +370,35 @@ mod tests {
             assert!(device(&format!("vfio-pci,{value}"), Some("/d")).is_err(), "{value}");
         }
         assert!(device("vhost-vsock-pci", Some("/d")).is_err());
+    }
+
+    #[test]
+    fn a_user_names_files_of_the_made_up_host_without_a_folder() {
+        for (value, made_up, expected) in [
+            ("vfio-pci,addr=2.0", true, "vfio-pci,sysfsdev=/d/0000:00:02.0,addr=2.0"),
+            (
+                "vfio-pci,sysfsdev=0000:00:02.0,romfile=igd.rom,addr=2.0",
+                true,
+                "vfio-pci,sysfsdev=/d/0000:00:02.0,romfile=/d/igd.rom,addr=2.0",
+            ),
+            (
+                "vfio-pci,addr=2.0,romfile=/own,bootindex=1",
+                true,
+                "vfio-pci,sysfsdev=/d/0000:00:02.0,addr=2.0,romfile=/own,bootindex=1",
+            ),
+            ("vfio-pci,romfile=", true, "vfio-pci,sysfsdev=/d/0000:00:02.0,romfile="),
+            (
+                "vfio-pci,sysfsdev=/sys/x,addr=2.0",
+                false,
+                "vfio-pci,sysfsdev=/sys/x,addr=2.0",
+            ),
+        ] {
+            assert_eq!(is_made_up(value), made_up, "{value}");
+            assert_eq!(on_made_up_host(value, "/d"), expected);
+        }
+        for value in ["vfio-pci,host=00:02.0", "vfio-pci-igd-lpc-bridge", "e1000,addr=2.0"] {
+            assert!(!is_made_up(value), "{value}");
+        }
     }
 
     #[test]

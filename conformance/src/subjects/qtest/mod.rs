@@ -12,10 +12,11 @@ mod process;
 mod qemu;
 mod qmp;
 mod remote;
+mod shim;
 mod work_dir;
 
 pub(crate) use client::{Client, hex};
-pub(crate) use command_line::{check_machine, device, launcher_for};
+pub(crate) use command_line::{check_machine, device, is_made_up, launcher_for, on_made_up_host};
 pub use connection::ConnectionError;
 pub(crate) use machine::Link;
 pub(crate) use process::escape_commas;

@@ -8,13 +8,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::client::Client;
 use super::machine::Link;
 use super::qmp::Qmp;
+use super::shim::Shim;
 use super::work_dir::WorkDir;
 
 /// Name of the program.
@@ -43,9 +44,16 @@ pub struct Launcher {
     pub prefix: Vec<String>,
     /// `NAME=VALUE` for QEMU's environment.
     pub env: Vec<String>,
-    /// Folder, as QEMU sees it, with the files of an assigned device that traces name; without it they are not replayed.
+    /// Folder, as QEMU sees it, with the files of an assigned device that traces name. Without it, the device is one of a
+    /// made-up host.
     pub files: Option<String>,
-    accelerator: OnceLock<usize>,
+    /// Command of the C compiler that builds the made-up host; `$CC` or `cc` if empty.
+    pub compiler: String,
+    /// Library that is loaded into QEMU.
+    preload: Option<String>,
+    /// The made-up host, once a trace needs it; all clones share it.
+    shim: Arc<OnceLock<Result<Shim, String>>>,
+    accelerator: Arc<OnceLock<usize>>,
     version: OnceLock<String>,
 }
 
@@ -100,6 +108,11 @@ impl Launcher {
         if let Some(root) = &self.root {
             words.extend([OsStr::new("chroot"), root.as_os_str()]);
         }
+        let preload = self.preload.as_ref().map(|library| format!("LD_PRELOAD={library}"));
+        if let Some(preload) = &preload {
+            // Behind the change of root, for the library is below it.
+            words.extend(["env".as_ref(), OsStr::new(preload)]);
+        }
         words.push(self.program().as_ref());
         let mut words = words.into_iter();
         let mut command = Command::new(words.next().unwrap_or_default());
@@ -141,6 +154,23 @@ impl Launcher {
             "cannot start {}: {reason} (in Debian it is in package {PACKAGE})",
             self.program()
         )
+    }
+
+    /// This launcher if it has the files of an assigned device, else one with those of a made-up host, which is built
+    /// when it is needed first.
+    ///
+    /// # Errors
+    ///
+    /// The host cannot be made up; the text says what to install.
+    pub(crate) fn with_assigned_device(&self) -> Result<Self, String> {
+        let mut launcher = self.clone();
+        if launcher.files.is_none() {
+            let build = || Shim::build(&self.compiler, self.root.as_deref());
+            let shim = self.shim.get_or_init(build).as_ref().map_err(Clone::clone)?;
+            launcher.files = Some(shim.files());
+            launcher.preload = Some(shim.library());
+        }
+        Ok(launcher)
     }
 
     /// A directory that QEMU can see.
@@ -311,6 +341,24 @@ mod tests {
         launcher.prefix.push("nice".to_owned());
         launcher.root = None;
         assert!(words(&launcher).ends_with("\"nice\" \"env\" \"A=1\" \"q\" \"--version\""));
+        launcher.env.clear();
+        launcher.prefix.clear();
+        launcher.root = Some("/r".into());
+        launcher.preload = Some("/l.so".to_owned());
+        let preloaded = "\"chroot\" \"/r\" \"env\" \"LD_PRELOAD=/l.so\" \"q\" \"--version\"";
+        assert!(words(&launcher).ends_with(preloaded), "{}", words(&launcher));
+    }
+
+    #[test]
+    fn own_files_need_no_compiler() {
+        let mut launcher = Launcher::new("q", None);
+        launcher.compiler = "/no/such/compiler".to_owned();
+        for _ in 0..2 {
+            assert!(launcher.with_assigned_device().unwrap_err().contains("install gcc"));
+        }
+        launcher.files = Some("/srv".to_owned());
+        let own = launcher.with_assigned_device().unwrap();
+        assert_eq!((own.files, own.preload), (Some("/srv".to_owned()), None));
     }
 
     #[test]

@@ -40,9 +40,9 @@ impl Subject for Qemu {
 
     fn machine(&self, header: &Header) -> Result<Box<dyn Machine + '_>, Refusal> {
         answers_for(&header.qemu, &self.version).map_err(Refusal::Skip)?;
-        let files = self.launcher.work_dir().map_err(Refusal::Error)?;
-        let args = arguments(header, &self.launcher, &files)?;
         let launcher = launcher_for(header, &self.launcher).map_err(Refusal::Skip)?;
+        let files = launcher.work_dir().map_err(Refusal::Error)?;
+        let args = arguments(header, &launcher, &files)?;
         let link = launcher.start(&args).map_err(Refusal::Error)?;
         Ok(Box::new(QtestMachine {
             link,
