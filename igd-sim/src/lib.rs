@@ -9,6 +9,7 @@ mod fault;
 mod ggc;
 mod gt;
 pub mod memory;
+mod named;
 pub mod opregion;
 mod profile;
 pub mod rom;

@@ -5,6 +5,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::bytes::{get, put};
+use crate::named;
 use crate::profile::{OpRegionVersion, Profile};
 use crate::spec::{KIB, opregion, vbt};
 
@@ -90,12 +91,7 @@ impl OpRegionFault {
 
 impl fmt::Display for OpRegionFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(
-            Self::ALL
-                .iter()
-                .find(|(_, fault)| fault == self)
-                .map_or("", |(name, _)| name),
-        )
+        named::show(&Self::ALL, self, f)
     }
 }
 
@@ -103,11 +99,7 @@ impl FromStr for OpRegionFault {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL
-            .iter()
-            .find(|(name, _)| *name == text)
-            .map(|(_, fault)| *fault)
-            .ok_or(())
+        named::find(&Self::ALL, text)
     }
 }
 

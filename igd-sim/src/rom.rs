@@ -8,6 +8,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::bytes::{checksum, put};
+use crate::named;
 use crate::profile::{Profile, RomKind};
 use crate::spec::{INTEL, rom};
 
@@ -37,12 +38,7 @@ impl RomFault {
 
 impl fmt::Display for RomFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(
-            Self::ALL
-                .iter()
-                .find(|(_, fault)| fault == self)
-                .map_or("", |(name, _)| name),
-        )
+        named::show(&Self::ALL, self, f)
     }
 }
 
@@ -50,11 +46,7 @@ impl FromStr for RomFault {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL
-            .iter()
-            .find(|(name, _)| *name == text)
-            .map(|(_, fault)| *fault)
-            .ok_or(())
+        named::find(&Self::ALL, text)
     }
 }
 
