@@ -12,6 +12,7 @@
 use std::env;
 use std::error::Error;
 use std::fs;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use igd_quirks::facts::HostFacts;
@@ -35,8 +36,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
     let path = arguments.next().ok_or(USAGE)?;
     if path == "--help" || path == "-h" {
-        println!("{USAGE}");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(print(&format!("{USAGE}\n"), ExitCode::SUCCESS));
     }
     let mut options = Options::default();
     let (mut policy, mut provisioning) = (Policy::Native, Provisioning::FwCfg);
@@ -55,28 +55,32 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     let mut facts: HostFacts = serde_json::from_str(&text).map_err(|error| format!("{path}: {error}"))?;
     if redacted {
         facts.redact();
-        println!("{}", serde_json::to_string_pretty(&facts)?);
-        return Ok(ExitCode::SUCCESS);
+        return Ok(print(
+            &(serde_json::to_string_pretty(&facts)? + "\n"),
+            ExitCode::SUCCESS,
+        ));
     }
     Ok(match plan(&facts, &options, policy, provisioning) {
-        Ok(plan) if json => {
-            println!("{}", serde_json::to_string_pretty(&plan)?);
-            ExitCode::SUCCESS
-        }
-        Ok(plan) => {
-            print!("{plan}");
-            ExitCode::SUCCESS
-        }
-        Err(refusals) if json => {
-            println!("{}", serde_json::to_string_pretty(&refusals)?);
-            ExitCode::FAILURE
-        }
+        Ok(plan) if json => print(&(serde_json::to_string_pretty(&plan)? + "\n"), ExitCode::SUCCESS),
+        Ok(plan) => print(&plan.to_string(), ExitCode::SUCCESS),
+        Err(refusals) if json => print(&(serde_json::to_string_pretty(&refusals)? + "\n"), ExitCode::FAILURE),
         Err(refusals) => {
-            println!("No plan:");
+            let mut text = String::from("No plan:\n");
             for finding in &refusals {
-                println!("   - {}\n     {}", finding.fact, finding.remedy);
+                text += &format!("   - {}\n     {}\n", finding.fact, finding.remedy);
             }
-            ExitCode::FAILURE
+            print(&text, ExitCode::FAILURE)
         }
     })
+}
+
+/// Prints all of it at once. A reader that has seen enough is no failure.
+fn print(text: &str, code: ExitCode) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("print_plan: {error}");
+            ExitCode::from(2)
+        }
+        _ => code,
+    }
 }
