@@ -127,6 +127,9 @@ mod tests {
     fn words_and_paths_that_only_look_alike_pass() {
         let word = concat!("my_TO", "DO_list MASTO", "DON");
         assert_eq!(of("a.rs", &format!("{HEADER}\n// {word}\n")), "");
-        assert_eq!(of("a.md", "target/work/x, ../home/x, https://example.org/root/x\n"), "");
+        for folder in PRIVATE {
+            let text = format!("target/{folder}/x, ../{folder}/x, https://example.org/{folder}/x\n");
+            assert_eq!(of("a.md", &text), "");
+        }
     }
 }
