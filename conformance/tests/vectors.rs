@@ -24,7 +24,7 @@ fn vectors() -> Vec<Trace> {
 fn tables() -> Vec<Trace> {
     let mut traces = vectors();
     traces.retain(Trace::is_vectors);
-    assert_eq!(traces.len(), 8);
+    assert_eq!(traces.len(), 17);
     traces
 }
 
@@ -162,6 +162,56 @@ fn a_table_that_is_wrong_is_an_error_and_no_pass() {
         assert!(
             trials[0].status == Status::Error && reason.contains(what),
             "{name}: {reason}"
+        );
+    }
+}
+
+#[test]
+fn steps_that_are_wrong_are_errors_that_name_the_step() {
+    let function = |case: &str| ("function", "bars capabilities steps = answers", case.to_owned());
+    let fwcfg = |steps: &str| {
+        (
+            "fwcfg",
+            "data-width contents steps = answers",
+            format!("1 opt/a:0x41 {steps}"),
+        )
+    };
+    let msix = |steps: &str| ("msix-table", "steps = answers", steps.to_owned());
+    let carve = |case: &str| ("carve", "size page areas trapped = pieces", case.to_owned());
+    for ((about, columns, case), what) in [
+        (function("none none jump"), "jump: no step"),
+        (function("none none r4"), "r4: expected @"),
+        (function("none none r3@0x0"), "r3@0x0: no access"),
+        (function("none none r4@0x1000"), "r4@0x1000: no access"),
+        (function("none none r4@0x10000"), "r4@0x10000 0x10000: no number"),
+        (function("none none w4@0x0"), "w4@0x0: expected ="),
+        (function("none none restore"), "restore: nothing was saved"),
+        (function("none none ,"), ": no step"),
+        (function("0:mem32 none level"), "0:mem32: expected"),
+        (function("0:mem16:0x10 none level"), "0:mem16:0x10: no kind"),
+        (function("0:mem32:0x11 none level"), "0:mem32:0x11: "),
+        (function("9:mem32:0x10 none level"), "BAR"),
+        (function("none agp@0x40 level"), "agp@0x40: not one"),
+        (function("none msi@0x20 level"), "0x20"),
+        (fwcfg("r65@0x0"), "65 bytes, at most 64"),
+        (fwcfg("r18446744073709551616@0x0"), "too large"),
+        (fwcfg("w2@0x8=0x000"), "0x000: expected"),
+        (fwcfg("w2@0x8=0x00+1"), "0x00+1: expected"),
+        (fwcfg("w2@0x8=0x000000"), "another number of bytes"),
+        (fwcfg("in1@0x50f"), "in1@0x50f: a port below"),
+        (fwcfg("ram8@0xfffc"), "ram8@0xfffc: not guest RAM"),
+        (fwcfg("offset=0x1"), "offset=0x1: nothing was saved"),
+        (msix("w9@0x0=0x0"), "more than 8 bytes"),
+        (msix("r9@0x0"), "more than 8 bytes"),
+        (msix("fire=0x10000"), "no number, or too large"),
+        (carve("0x1000 0x1000 whole 0x10"), "0x10: expected"),
+    ] {
+        let text = format!("@vectors 1\n@about {about}\n@source here\n@columns {columns}\nsection a b\n{case} = *\n");
+        let trials = trials(&IGD, &file("steps", &text));
+        let reason = trials[0].reason.clone().unwrap_or_default();
+        assert!(
+            trials[0].status == Status::Error && reason.contains(what),
+            "{case}: {reason}"
         );
     }
 }

@@ -40,6 +40,6 @@ impl Subject for Igd {
     }
 
     fn decide(&self, question: &Question<'_>) -> Result<Vec<(&'static str, String)>, Refusal> {
-        vectors::igd::answer(question)
+        vectors::answer(question)
     }
 }

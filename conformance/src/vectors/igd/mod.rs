@@ -10,17 +10,10 @@ mod sizes;
 
 use igd_quirks::platform::Class;
 
-use super::Question;
-use crate::subject::Refusal;
-
-/// Answers by column.
-type Answers = Vec<(&'static str, String)>;
-
-/// Decides a case of a table.
-type Decision = fn(&Question<'_>) -> Result<Answers, Refusal>;
+use super::{Answers, Decision, Question, REFUSED};
 
 /// What the crate decides, by `@about`.
-const TABLES: [(&str, Decision); 8] = [
+pub(super) const TABLES: [(&str, Decision); 8] = [
     ("ggc", sizes::ggc),
     ("gms-override", sizes::gms_override),
     ("qemu-generation", identity::qemu_generation),
@@ -30,9 +23,6 @@ const TABLES: [(&str, Decision); 8] = [
     ("registers", registers::registers),
     ("bar4", ports::bar4),
 ];
-
-/// What is refused, whatever the reason.
-const REFUSED: &str = "refused";
 
 const CLASSES: [(&str, Class); 8] = [
     ("G6", Class::G6),
@@ -44,13 +34,3 @@ const CLASSES: [(&str, Class); 8] = [
     ("G12", Class::G12),
     ("LMEMBAR", Class::LmemBar),
 ];
-
-/// The answers to a question, by column.
-pub(crate) fn answer(question: &Question<'_>) -> Result<Answers, Refusal> {
-    let about = question.about();
-    let (_, table) = TABLES
-        .iter()
-        .find(|(name, _)| *name == about)
-        .ok_or_else(|| Refusal::Error(format!("@about {about}: not one that is known")))?;
-    table(question)
-}
