@@ -2,22 +2,23 @@
 //! A real QEMU as the client.
 //!
 //! It is looked for on PATH, or named by `IGD_SIM_QEMU`: a command with arguments, such as one that changes the root.
-//! `IGD_SIM_QEMU_ROOT` is that root then; the socket is put below it.
-#![cfg(feature = "server")]
+//! `IGD_SIM_QEMU_ROOT` is that root then; the socket is put below it. Without one the tests count as ignored.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "a helper that fails is a test that fails"
 )]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use igd_sim::server::{Access, Listener, Observer, serve};
 use igd_sim::{Options, Profile, RegionKind, SimDevice};
+use libtest_mimic::{Arguments, Trial};
 use serde_json::{Value, json};
 
 struct Qemu {
@@ -95,11 +96,14 @@ impl Writes {
 }
 
 fn qmp(lines: &mut impl BufRead, input: &mut impl Write, command: &str) -> Value {
-    writeln!(input, "{}", json!({ "execute": command })).unwrap();
+    // A QEMU that ended shows in the answer.
+    let _ = writeln!(input, "{}", json!({ "execute": command }));
     let mut line = String::new();
     loop {
         line.clear();
-        assert_ne!(lines.read_line(&mut line).unwrap(), 0, "QEMU ended");
+        if lines.read_line(&mut line).unwrap() == 0 {
+            return Value::Null;
+        }
         let value: Value = serde_json::from_str(&line).unwrap();
         if value.get("return").is_some() || value.get("error").is_some() {
             return value;
@@ -155,7 +159,10 @@ fn run(qemu: &Qemu, name: &str, more: &[&str], ask: impl FnOnce(&mut dyn BufRead
     assert!(qmp(&mut lines, &mut input, "qmp_capabilities").get("return").is_some());
     ask(&mut lines, &mut input);
     qmp(&mut lines, &mut input, "quit");
-    assert!(child.0.wait().unwrap().success());
+    let status = child.0.wait().unwrap();
+    let mut said = String::new();
+    child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(status.success(), "QEMU ended with {status}: {said}");
     server.join().unwrap()
 }
 
@@ -165,15 +172,10 @@ fn slot_2(answer: &Value) -> &Value {
     devices.iter().find(|device| device["slot"] == 2).unwrap()
 }
 
-#[test]
-fn qemu_lists_the_device_with_its_bars() {
-    let qemu = match Qemu::find() {
-        Ok(qemu) => qemu,
-        Err(reason) => return println!("skipped: {reason}"),
-    };
+fn qemu_lists_the_device_with_its_bars(qemu: &Qemu) {
     for name in ["snb", "kbl", "tgl", "lnl"] {
         let profile = Profile::by_name(name).unwrap();
-        run(&qemu, name, &["-S"], |lines, input| {
+        run(qemu, name, &["-S"], |lines, input| {
             let answer = qmp(&mut &mut *lines, &mut &mut *input, "query-pci");
             let device = slot_2(&answer);
             assert_eq!(device["id"]["device"], profile.device, "{name}");
@@ -198,12 +200,7 @@ fn qemu_lists_the_device_with_its_bars() {
     }
 }
 
-#[test]
-fn seabios_provides_opregion_and_stolen_memory() {
-    let qemu = match Qemu::find() {
-        Ok(qemu) => qemu,
-        Err(reason) => return println!("skipped: {reason}"),
-    };
+fn seabios_provides_opregion_and_stolen_memory(qemu: &Qemu) {
     let mut device = SimDevice::new(Profile::by_name("kbl").unwrap(), &Options::default()).unwrap();
     let size = device.find_region(RegionKind::OpRegion).unwrap().size;
     let mut bytes = vec![0; usize::try_from(size).unwrap()];
@@ -231,7 +228,7 @@ fn seabios_provides_opregion_and_stolen_memory() {
         "-device",
         "isa-debugcon,iobase=0x402,chardev=log",
     ];
-    let writes = run(&qemu, "kbl", &more, |lines, input| {
+    let writes = run(qemu, "kbl", &more, |lines, input| {
         for _ in 0..600 {
             let text = std::fs::read_to_string(&log.0).unwrap_or_default();
             if text.contains("Running option rom at c000:0003") {
@@ -266,4 +263,36 @@ impl Drop for Removed {
     fn drop(&mut self) {
         let _ = std::fs::remove_file::<&Path>(&self.0);
     }
+}
+
+type Test = fn(&Qemu);
+
+const TESTS: [(&str, Test); 2] = [
+    (
+        "qemu_lists_the_device_with_its_bars",
+        qemu_lists_the_device_with_its_bars,
+    ),
+    (
+        "seabios_provides_opregion_and_stolen_memory",
+        seabios_provides_opregion_and_stolen_memory,
+    ),
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let qemu = Qemu::find().map(Arc::new);
+    if let Err(reason) = &qemu
+        && !arguments.list
+    {
+        eprintln!("ignored: {reason}");
+    }
+    let trials = TESTS.map(|(name, test)| {
+        let found = qemu.clone().ok();
+        Trial::test(name, move || {
+            found.iter().for_each(|qemu| test(qemu));
+            Ok(())
+        })
+        .with_ignored_flag(qemu.is_err())
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
 }
