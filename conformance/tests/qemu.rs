@@ -360,3 +360,15 @@ fn a_qemu_that_dies_is_an_error_with_its_last_words() {
         "{reason}"
     );
 }
+
+#[test]
+fn what_nobody_recorded_is_not_different() {
+    if qemu().is_none() {
+        return;
+    }
+    let outcome = record(&["--verify", "vectors", "native"]);
+    let RecordOutcome::Verified { same, different, .. } = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!((same, different), (0, 0));
+}
