@@ -3,10 +3,12 @@
 
 mod ich9;
 mod piix3;
+mod piix4_pm;
 mod pirq;
 
 pub use ich9::Ich9;
 pub use piix3::Piix3;
+pub use piix4_pm::Piix4Pm;
 pub use pirq::PirqRoute;
 
 use crate::registers::Registers;

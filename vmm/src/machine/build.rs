@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! A machine put together from a plan.
+
+use std::fmt;
+use std::sync::atomic::AtomicU16;
+use std::sync::{Arc, Mutex};
+
+use fwcfg::FwCfg;
+use igd_quirks::facts::{Extent, HostFacts};
+use igd_quirks::plan::Plan;
+use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, KVM_PIT_SPEAKER_DUMMY, kvm_pit_config};
+use kvm_ioctls::{Kvm, VmFd};
+use pci_model::{Bdf, CONFIG_PORT, CONFIG_PORTS, ConfigAccess, ConfigSpace, Width};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+use super::board;
+use super::chipset::Chipset;
+use super::io::{Attached, FW_CFG_PORT, Io, Observer, lock};
+use super::slots::Slots;
+use super::space::{PortOwner, Space};
+use super::vcpu::Vcpu;
+use super::{BoardInfo, Boot, MachineError, MachineOptions};
+use crate::assigned::{self, Applied};
+use crate::backend::HostDevice;
+
+use crate::irq::IrqRouter;
+use crate::memory::GuestRam;
+
+/// Pages that some processors need below the firmware image.
+const IDENTITY_MAP: u64 = 0xfeff_c000;
+const TASK_STATE: usize = 0xfeff_d000;
+/// CPUID leaf with the number of address bits.
+const ADDRESS_SIZES: u32 = 0x8000_0008;
+
+/// A machine with its device, ready to run.
+pub struct Machine {
+    pub(super) io: Arc<Io>,
+    pub(super) vcpus: Vec<Vcpu>,
+    pub(super) ram: GuestRam,
+    pub(super) device: Arc<dyn HostDevice>,
+    /// The memory behind a slot.
+    _flash: Option<Arc<GuestMemoryMmap>>,
+    _kvm: Kvm,
+}
+
+/// What a machine consists of, as configuration space and fw_cfg show it before it runs.
+#[derive(Debug)]
+pub struct Inventory {
+    /// Functions with the 256 bytes of their configuration space.
+    pub functions: Vec<(Bdf, [u8; 256])>,
+    /// Items of fw_cfg: key, name of a file, content as far as it lies in memory.
+    pub items: Vec<(u16, Option<String>, Vec<u8>)>,
+    /// RAM.
+    pub ram: Vec<Extent>,
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine")
+            .field("io", &self.io)
+            .field("vcpus", &self.vcpus.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Machine {
+    /// The machine that `plan` asks for, with `device` assigned. `romfile` is the content of the file that the plan
+    /// names for the expansion ROM.
+    ///
+    /// # Errors
+    ///
+    /// The host refuses something; the device is then as it was.
+    pub fn new(
+        options: MachineOptions,
+        plan: &Plan,
+        facts: &HostFacts,
+        device: Arc<dyn HostDevice>,
+        romfile: Option<Vec<u8>>,
+    ) -> Result<Self, MachineError> {
+        let address = plan.address.ok_or(MachineError::NoAddress)?;
+        let kvm = Kvm::new().map_err(MachineError::NoKvm)?;
+        let vm = Arc::new(create_vm(&kvm)?);
+        let extents = if plan.memory.ram.is_empty() {
+            options.ram()
+        } else {
+            plan.memory.ram.clone()
+        };
+        let ram = GuestRam::new(&extents)?;
+        let board = BoardInfo {
+            kind: options.kind,
+            ram: extents,
+            cpus: options.cpus,
+        };
+        let flash = match &options.boot {
+            Boot::Firmware { image, .. } => Some(Arc::new(flash(image)?)),
+            Boot::Linux { .. } => None,
+        };
+        let place = flash.as_deref().and_then(place);
+        let (fw_cfg, entry) = board::boot(&board, plan, &options.boot, &ram)?;
+        let irq = Arc::new(IrqRouter::new(Arc::clone(&vm))?);
+        let devices = board::devices(&board, options.serial, options.debug_console, &irq)?;
+
+        let Applied { mut function, bars } =
+            assigned::apply(plan, facts, Arc::clone(&device), &ram, Arc::clone(&irq), romfile)?;
+        let space = Arc::new(Space::new(ram.clone(), place, Slots::new(Arc::clone(&vm))));
+        space.attach(Arc::clone(&bars));
+        let host: Arc<dyn assigned::BarHost> = Arc::clone(&space) as _;
+        function.attach(host);
+        let chipset = Chipset::new(&board, plan, address, function, Arc::clone(&space))?;
+        space.claim_ports(CONFIG_PORT, CONFIG_PORTS, PortOwner::Config);
+        space.claim_ports(FW_CFG_PORT, fw_cfg.port_count(), PortOwner::FwCfg);
+        if bars.has_vga() {
+            space.claim_ports(0x3b0, 0x0c, PortOwner::Vga);
+            space.claim_ports(0x3c0, 0x20, PortOwner::Vga);
+        }
+        for (index, (_, windows)) in (0_u8..).zip(&devices.ports) {
+            for (first, count) in windows {
+                space.claim_ports(*first, *count, PortOwner::Device(index));
+            }
+        }
+        let attached = devices.ports.into_iter().map(|(device, windows)| Attached {
+            base: AtomicU16::new(windows.first().map_or(0, |(first, _)| *first)),
+            device: Mutex::new(device),
+        });
+        let io = Arc::new(Io {
+            space,
+            chipset: Mutex::new(chipset),
+            fw_cfg: Mutex::new(fw_cfg),
+            memory: Arc::clone(ram.memory()),
+            assigned: bars,
+            devices: attached.collect(),
+            acpi: devices.acpi,
+            rcba: Mutex::new(devices.rcba),
+            counters: super::Counters::default(),
+            observer: None,
+        });
+        let cpuid = cpuid(&kvm, plan)?;
+        let vcpus = (0..board.cpus).map(|id| {
+            let fd = vm
+                .create_vcpu(id.into())
+                .map_err(MachineError::kvm("creating a processor"))?;
+            Vcpu::new(fd, id, &cpuid, |regs, sregs| {
+                if let Some(entry) = &entry {
+                    board::enter(entry, regs, sregs);
+                }
+            })
+            .map_err(MachineError::kvm("setting up a processor"))
+        });
+        let vcpus = vcpus.collect::<Result<_, _>>()?;
+        Ok(Self {
+            io,
+            vcpus,
+            ram,
+            device,
+            _flash: flash,
+            _kvm: kvm,
+        })
+    }
+
+    /// What the machine consists of.
+    #[must_use]
+    pub fn inventory(&self) -> Inventory {
+        let mut chipset = lock(&self.io.chipset);
+        let addresses: Vec<Bdf> = chipset.bus_mut().iter().map(|(bdf, _)| bdf).collect();
+        let mut functions = Vec::new();
+        for bdf in addresses {
+            let mut config = [0; 256];
+            if let Some(function) = chipset.bus_mut().get_mut(bdf) {
+                for (bytes, offset) in config.chunks_mut(4).zip((0_u16..).step_by(4)) {
+                    if let Some(at) = ConfigAccess::new(offset, Width::Dword) {
+                        bytes.copy_from_slice(&function.config_read(at).to_le_bytes());
+                    }
+                }
+            }
+            functions.push((bdf, config));
+        }
+        Inventory {
+            functions,
+            items: items(&lock(&self.io.fw_cfg)),
+            ram: self.ram.extents().to_vec(),
+        }
+    }
+
+    /// Lets someone see the accesses that leave the guest.
+    pub fn observe(&mut self, observer: Box<dyn Observer>) {
+        if let Some(io) = Arc::get_mut(&mut self.io) {
+            io.observer = Some(Mutex::new(observer));
+        }
+    }
+}
+
+fn items(device: &FwCfg) -> Vec<(u16, Option<String>, Vec<u8>)> {
+    let names: Vec<(u16, String)> = device.files().map(|(key, name)| (key, name.to_owned())).collect();
+    let keys = (0..0x20).chain(names.iter().map(|(key, _)| *key)).chain(0x8000..0x8010);
+    let item = |key| {
+        let bytes = device.item(key)?.bytes()?.to_vec();
+        let name = names.iter().find(|(of, _)| *of == key).map(|(_, name)| name.clone());
+        Some((key, name, bytes))
+    };
+    keys.filter_map(item).collect()
+}
+
+fn create_vm(kvm: &Kvm) -> Result<VmFd, MachineError> {
+    let vm = kvm
+        .create_vm()
+        .map_err(MachineError::kvm("creating a virtual machine"))?;
+    vm.set_identity_map_address(IDENTITY_MAP)
+        .map_err(MachineError::kvm("placing the identity map"))?;
+    vm.set_tss_address(TASK_STATE)
+        .map_err(MachineError::kvm("placing the task state"))?;
+    vm.create_irq_chip()
+        .map_err(MachineError::kvm("creating the interrupt controllers"))?;
+    let pit = kvm_pit_config {
+        flags: KVM_PIT_SPEAKER_DUMMY,
+        ..Default::default()
+    };
+    vm.create_pit2(pit).map_err(MachineError::kvm("creating the timer"))?;
+    Ok(vm)
+}
+
+/// The image in memory of its own, which a slot can show.
+fn flash(image: &[u8]) -> Result<GuestMemoryMmap, MachineError> {
+    let refused = |error: &dyn fmt::Display| MachineError::Boot(format!("memory for the firmware image: {error}"));
+    let memory: GuestMemoryMmap =
+        GuestMemoryMmap::from_ranges(&[(GuestAddress(0), image.len())]).map_err(|error| refused(&error))?;
+    memory
+        .write_slice(image, GuestAddress(0))
+        .map_err(|error| refused(&error))?;
+    Ok(memory)
+}
+
+/// Where the image lies in this process, and its length.
+fn place(memory: &GuestMemoryMmap) -> Option<(u64, u64)> {
+    use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
+    let region = memory.iter().next()?;
+    Some((region.as_ptr().addr() as u64, region.len()))
+}
+
+/// What CPUID says, with the address bits that the plan allows.
+fn cpuid(kvm: &Kvm, plan: &Plan) -> Result<CpuId, MachineError> {
+    let mut cpuid = kvm
+        .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
+        .map_err(MachineError::kvm("asking for CPUID"))?;
+    if let Some(limit) = plan.memory.bar_limit {
+        let bits = limit.max(1).ilog2();
+        for entry in cpuid.as_mut_slice() {
+            if entry.function == ADDRESS_SIZES {
+                entry.eax = entry.eax & !0xff | bits.min(entry.eax & 0xff);
+            }
+        }
+    }
+    Ok(cpuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_is_placed_whole() {
+        let image: Vec<u8> = (0..=255_u8).cycle().take(0x1_0000).collect();
+        let memory = flash(&image).unwrap();
+        assert_eq!(place(&memory).unwrap().1, 0x1_0000);
+        let mut copy = vec![0; image.len()];
+        memory.read_slice(&mut copy, GuestAddress(0)).unwrap();
+        assert_eq!(copy, image);
+    }
+}
