@@ -3,7 +3,8 @@
 //!
 //! A peer may shrink the file behind a BAR, and a device may go away. KVM's own accesses fail with `EFAULT` then; those of
 //! this process raise SIGBUS. For a range under [`guard`] the handler replaces the page by one of 0xFF that belongs to
-//! this process alone, as a bus answers for nobody. Any other SIGBUS goes to whoever handled it before.
+//! this process alone, as a bus answers for nobody. It stays until the range is unmapped: a mapping that lost a page has to
+//! be made anew. Any other SIGBUS goes to whoever handled it before.
 
 use std::ffi::{c_int, c_void};
 use std::sync::OnceLock;

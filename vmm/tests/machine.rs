@@ -17,7 +17,7 @@ use igd_quirks::policy::Policy;
 use igd_sim::Profile;
 use igd_vmm::backend::HostDevice;
 use igd_vmm::backend::sim::SimHost;
-use igd_vmm::machine::{BoardKind, Boot, End, Machine, MachineOptions, Outcome, Output};
+use igd_vmm::machine::{BoardKind, Boot, End, Hypervisor, Machine, MachineOptions, Outcome, Output};
 use igd_vmm::probe::probe;
 use libtest_mimic::{Arguments, Trial};
 use vmm_sys_util::eventfd::EventFd;
@@ -50,7 +50,7 @@ fn machine(kind: BoardKind, cpus: u8, image: Vec<u8>, device: Arc<dyn HostDevice
     let facts = probe(&*device, options.facts(&*device)).unwrap();
     let wishes = "vfio-pci,host=00:02.0,addr=0x2".parse().unwrap();
     let plan = plan(&facts, &wishes, Policy::Native, Provisioning::FwCfg).unwrap();
-    Machine::new(options, &plan, &facts, device, None).unwrap()
+    Machine::new(Hypervisor::new().unwrap(), options, &plan, &facts, device, None).unwrap()
 }
 
 fn run_for(image: Vec<u8>, limit: Duration) -> Outcome {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Facts and behaviour of a simulated device: in this process and over vfio-user, which must not differ.
 #![cfg(feature = "sim")]
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
 use std::fs::File;
 use std::os::fd::FromRawFd;

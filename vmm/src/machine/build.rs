@@ -32,6 +32,32 @@ const TASK_STATE: usize = 0xfeff_d000;
 /// CPUID leaf with the number of address bits.
 const ADDRESS_SIZES: u32 = 0x8000_0008;
 
+/// A virtual machine without anything in it, as KVM makes it. A device is told of it when it is opened.
+#[derive(Debug)]
+pub struct Hypervisor {
+    kvm: Kvm,
+    vm: Arc<VmFd>,
+}
+
+impl Hypervisor {
+    /// An empty virtual machine with interrupt controllers and timer.
+    ///
+    /// # Errors
+    ///
+    /// There is no KVM, or it refuses.
+    pub fn new() -> Result<Self, MachineError> {
+        let kvm = Kvm::new().map_err(MachineError::NoKvm)?;
+        let vm = Arc::new(create_vm(&kvm)?);
+        Ok(Self { kvm, vm })
+    }
+
+    /// The virtual machine.
+    #[must_use]
+    pub fn vm(&self) -> &VmFd {
+        &self.vm
+    }
+}
+
 /// A machine with its device, ready to run.
 pub struct Machine {
     pub(super) io: Arc<Io>,
@@ -71,6 +97,7 @@ impl Machine {
     ///
     /// The host refuses something; the device is then as it was.
     pub fn new(
+        hypervisor: Hypervisor,
         options: MachineOptions,
         plan: &Plan,
         facts: &HostFacts,
@@ -78,8 +105,7 @@ impl Machine {
         romfile: Option<Vec<u8>>,
     ) -> Result<Self, MachineError> {
         let address = plan.address.ok_or(MachineError::NoAddress)?;
-        let kvm = Kvm::new().map_err(MachineError::NoKvm)?;
-        let vm = Arc::new(create_vm(&kvm)?);
+        let Hypervisor { kvm, vm } = hypervisor;
         let extents = if plan.memory.ram.is_empty() {
             options.ram()
         } else {

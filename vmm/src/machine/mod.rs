@@ -17,7 +17,7 @@ mod view;
 
 use igd_quirks::facts::Extent;
 
-pub use build::{Inventory, Machine};
+pub use build::{Hypervisor, Inventory, Machine};
 pub use error::MachineError;
 pub use io::{Counters, Observer};
 pub use options::{Boot, MachineOptions, Output};

@@ -4,27 +4,25 @@
 //!
 //! Each method adds the instructions that its line shows.
 
-#![expect(dead_code, reason = "each test uses its part")]
-
 /// Where the image lies: its last byte is the last below 4 GiB.
 const BASE: u32 = 0xffff_0000;
 const SIZE: usize = 0x1_0000;
 /// The port that ends the machine with a value.
-pub const EXIT_PORT: u16 = 0x501;
+pub(crate) const EXIT_PORT: u16 = 0x501;
 /// What a firmware exits with when everything was as expected.
-pub const OK: u8 = 0x2a;
+pub(crate) const OK: u8 = 0x2a;
 
 const CONFIG_ADDRESS: u16 = 0xcf8;
 const CONFIG_DATA: u16 = 0xcfc;
 
 /// A firmware in the making.
-pub struct Guest {
+pub(crate) struct Guest {
     image: Vec<u8>,
 }
 
 impl Guest {
     /// One that has entered protected mode.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut guest = Self { image: Vec::new() };
         // Real mode, CS base FFFF0000: cli; lgdt cs:[gdt]; cr0.PE = 1; far jump.
         let start = [
@@ -62,7 +60,7 @@ impl Guest {
     }
 
     /// `mov eax, value`
-    pub fn load(&mut self, value: u32) -> &mut Self {
+    pub(crate) fn load(&mut self, value: u32) -> &mut Self {
         self.imm32(&[0xb8], value)
     }
 
@@ -74,50 +72,50 @@ impl Guest {
     }
 
     /// `out port, eax` for this value
-    pub fn out32(&mut self, port: u16, value: u32) -> &mut Self {
+    pub(crate) fn out32(&mut self, port: u16, value: u32) -> &mut Self {
         self.load(value).port(port).image.push(0xef);
         self
     }
 
     /// `out port, ax` for this value
-    pub fn out16(&mut self, port: u16, value: u16) -> &mut Self {
+    pub(crate) fn out16(&mut self, port: u16, value: u16) -> &mut Self {
         self.load(value.into()).port(port).image.extend([0x66, 0xef]);
         self
     }
 
     /// `out port, al` for this value
-    pub fn out8(&mut self, port: u16, value: u8) -> &mut Self {
+    pub(crate) fn out8(&mut self, port: u16, value: u8) -> &mut Self {
         self.load(value.into()).port(port).image.push(0xee);
         self
     }
 
     /// `in eax, port`
-    pub fn in32(&mut self, port: u16) -> &mut Self {
+    pub(crate) fn in32(&mut self, port: u16) -> &mut Self {
         self.port(port).image.push(0xed);
         self
     }
 
     /// `xor eax, eax; in al, port`
-    pub fn in8(&mut self, port: u16) -> &mut Self {
+    pub(crate) fn in8(&mut self, port: u16) -> &mut Self {
         self.image.extend([0x31, 0xc0]);
         self.port(port).image.push(0xec);
         self
     }
 
     /// `mov edi, to; mov ecx, count; cld; rep insb` from this port
-    pub fn rep_insb(&mut self, port: u16, to: u32, count: u32) -> &mut Self {
+    pub(crate) fn rep_insb(&mut self, port: u16, to: u32, count: u32) -> &mut Self {
         self.imm32(&[0xbf], to).imm32(&[0xb9], count).port(port);
         self.image.extend([0xfc, 0xf3, 0x6c]);
         self
     }
 
     /// Writes a dword of configuration space through the ports.
-    pub fn config_write(&mut self, devfn: u8, register: u8, value: u32) -> &mut Self {
+    pub(crate) fn config_write(&mut self, devfn: u8, register: u8, value: u32) -> &mut Self {
         self.config_address(devfn, register).out32(CONFIG_DATA, value)
     }
 
     /// Reads a dword of configuration space through the ports into eax.
-    pub fn config_read(&mut self, devfn: u8, register: u8) -> &mut Self {
+    pub(crate) fn config_read(&mut self, devfn: u8, register: u8) -> &mut Self {
         self.config_address(devfn, register).in32(CONFIG_DATA)
     }
 
@@ -127,23 +125,23 @@ impl Guest {
     }
 
     /// `mov dword [addr], value`
-    pub fn write32(&mut self, addr: u32, value: u32) -> &mut Self {
+    pub(crate) fn write32(&mut self, addr: u32, value: u32) -> &mut Self {
         self.imm32(&[0xc7, 0x05], addr).image.extend(value.to_le_bytes());
         self
     }
 
     /// `mov eax, [addr]`
-    pub fn read32(&mut self, addr: u32) -> &mut Self {
+    pub(crate) fn read32(&mut self, addr: u32) -> &mut Self {
         self.imm32(&[0xa1], addr)
     }
 
     /// `mov [addr], eax`
-    pub fn store(&mut self, addr: u32) -> &mut Self {
+    pub(crate) fn store(&mut self, addr: u32) -> &mut Self {
         self.imm32(&[0xa3], addr)
     }
 
     /// Ends with `code` unless eax has this value: `cmp eax, value; je +; mov al, code; mov dx, 501h; out dx, al`
-    pub fn expect(&mut self, value: u32, code: u8) -> &mut Self {
+    pub(crate) fn expect(&mut self, value: u32, code: u8) -> &mut Self {
         self.imm32(&[0x3d], value);
         self.image.extend([0x74, 7, 0xb0, code, 0x66, 0xba]);
         self.image.extend(EXIT_PORT.to_le_bytes());
@@ -152,7 +150,7 @@ impl Guest {
     }
 
     /// Does `body` this many times: `mov ebx, times; ..; dec ebx; jnz`
-    pub fn repeat(&mut self, times: u32, body: impl FnOnce(&mut Self)) -> &mut Self {
+    pub(crate) fn repeat(&mut self, times: u32, body: impl FnOnce(&mut Self)) -> &mut Self {
         self.imm32(&[0xbb], times);
         let top = self.here();
         body(self);
@@ -162,7 +160,7 @@ impl Guest {
     }
 
     /// Does `body` until the machine is stopped.
-    pub fn forever(&mut self, body: impl FnOnce(&mut Self)) -> &mut Self {
+    pub(crate) fn forever(&mut self, body: impl FnOnce(&mut Self)) -> &mut Self {
         let top = self.here();
         body(self);
         let next = self.here() + 5;
@@ -170,13 +168,13 @@ impl Guest {
     }
 
     /// `call`s nothing: raw instructions, for what no method has.
-    pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         self.image.extend(bytes);
         self
     }
 
     /// The image, which ends the machine with [`OK`] when it gets that far.
-    pub fn build(&mut self) -> Vec<u8> {
+    pub(crate) fn build(&mut self) -> Vec<u8> {
         self.out8(EXIT_PORT, OK);
         // jmp $
         self.image.extend([0xeb, 0xfe]);

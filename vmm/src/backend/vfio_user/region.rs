@@ -258,9 +258,7 @@ mod tests {
         ] {
             assert!(parse(&answer, first).is_err(), "{answer:?}");
         }
-        let long: Vec<_> = (1..=20)
-            .map(|place| [9, REGION_INFO as u32 + 16 * place, 0, 0])
-            .collect();
+        let long: Vec<_> = (1..=20).map(|place| [9, 32 + 16 * place, 0, 0]).collect();
         assert!(parse(&list(&long), 32).unwrap_err().contains("more than"));
     }
 }
