@@ -8,6 +8,7 @@
 //! ```
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fmt, io};
 
 use kvm_bindings::{
     KVM_IRQ_ROUTING_IRQCHIP, KVM_IRQ_ROUTING_MSI, KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE,
@@ -18,16 +19,43 @@ use pci_model::MsiMessage;
 use vmm_sys_util::eventfd::EventFd;
 
 /// First GSI of a message.
-const FIRST_MESSAGE: u32 = 24;
+pub const FIRST_MESSAGE: u32 = 24;
 /// Most messages at a time: one function has 32 vectors at the most.
 const MESSAGES: usize = 32;
+
+/// The hypervisor's side of an [`IrqRouter`].
+pub trait IrqBackend: Send + Sync + fmt::Debug {
+    /// Routes these GSIs to messages, and the inputs of the controllers as ever. Other messages end.
+    ///
+    /// # Errors
+    ///
+    /// The hypervisor refuses; the routes are as before.
+    fn set_messages(&self, messages: &[(u32, MsiMessage)]) -> io::Result<()>;
+
+    /// Lets an eventfd trigger a GSI. With `resample` it raises a level, which falls when the guest has served it;
+    /// `resample` is signalled then. What was signalled before counts.
+    ///
+    /// # Errors
+    ///
+    /// The hypervisor refuses.
+    fn connect(&self, gsi: u32, trigger: &EventFd, resample: Option<&EventFd>) -> io::Result<()>;
+
+    /// Takes a trigger from a GSI; a level that it raised falls.
+    ///
+    /// # Errors
+    ///
+    /// The hypervisor refuses.
+    fn disconnect(&self, gsi: u32, trigger: &EventFd) -> io::Result<()>;
+}
 
 /// The routes of a virtual machine's interrupts.
 #[derive(Debug)]
 pub struct IrqRouter {
-    vm: Arc<VmFd>,
-    messages: Mutex<[Option<MsiMessage>; MESSAGES]>,
+    backend: Box<dyn IrqBackend>,
+    messages: Mutex<Messages>,
 }
+
+type Messages = [Option<MsiMessage>; MESSAGES];
 
 /// An interrupt that cannot be routed.
 #[derive(Debug, thiserror::Error)]
@@ -36,93 +64,94 @@ pub enum IrqError {
     /// All messages are in use.
     #[error("no interrupt left: a machine has {MESSAGES} messages")]
     Full,
-    /// KVM refused.
-    #[error("{what} of GSI {gsi}: {source}")]
-    Kvm {
+    /// No message has this GSI.
+    #[error("GSI {0} is not that of a message")]
+    NoMessage(u32),
+    /// The hypervisor refused.
+    #[error("{what} GSI {gsi}: {source}")]
+    Refused {
         /// What was asked.
         what: &'static str,
         /// For which input.
         gsi: u32,
         /// Why.
-        source: kvm_ioctls::Error,
+        source: io::Error,
     },
 }
 
+fn refused(what: &'static str, gsi: u32) -> impl FnOnce(io::Error) -> IrqError {
+    move |source| IrqError::Refused { what, gsi, source }
+}
+
 impl IrqRouter {
-    /// The routes of a machine without messages.
+    /// The routes of a KVM machine with in-kernel controllers, which has no messages yet.
     ///
     /// # Errors
     ///
     /// KVM refuses.
     pub fn new(vm: Arc<VmFd>) -> Result<Self, IrqError> {
-        let router = Self {
-            vm,
+        Self::with_backend(Box::new(Kvm(vm)))
+    }
+
+    /// The routes of a machine under another hypervisor.
+    ///
+    /// # Errors
+    ///
+    /// It refuses.
+    pub fn with_backend(backend: Box<dyn IrqBackend>) -> Result<Self, IrqError> {
+        backend.set_messages(&[]).map_err(refused("routing", 0))?;
+        Ok(Self {
+            backend,
             messages: Mutex::new([None; MESSAGES]),
-        };
-        router.apply(&router.lock())?;
-        Ok(router)
+        })
     }
 
-    fn lock(&self) -> MutexGuard<'_, [Option<MsiMessage>; MESSAGES]> {
+    /// Makes a change to the message of `gsi`, unless the hypervisor refuses.
+    fn change(&self, messages: &mut Messages, gsi: u32, message: Option<MsiMessage>) -> Result<(), IrqError> {
+        let mut next = *messages;
+        *slot(&mut next, gsi).ok_or(IrqError::NoMessage(gsi))? = message;
+        let routes = (FIRST_MESSAGE..)
+            .zip(next)
+            .filter_map(|(gsi, message)| Some((gsi, message?)));
+        let routes: Vec<_> = routes.collect();
+        self.backend.set_messages(&routes).map_err(refused("routing", gsi))?;
+        *messages = next;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Messages> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn apply(&self, messages: &[Option<MsiMessage>; MESSAGES]) -> Result<(), IrqError> {
-        let entries: Vec<_> = fixed().chain(sent(messages)).collect();
-        let refused = |source| IrqError::Kvm {
-            what: "routing",
-            gsi: FIRST_MESSAGE,
-            source,
-        };
-        let routing =
-            KvmIrqRouting::from_entries(&entries).map_err(|_| refused(kvm_ioctls::Error::new(libc::ENOMEM)))?;
-        self.vm.set_gsi_routing(&routing).map_err(refused)
     }
 
     /// A GSI that sends this message.
     ///
     /// # Errors
     ///
-    /// None is left, or KVM refuses.
+    /// None is left, or the hypervisor refuses.
     pub fn add_message(&self, message: MsiMessage) -> Result<u32, IrqError> {
         let mut messages = self.lock();
-        let free = (FIRST_MESSAGE..).zip(&mut *messages).find(|(_, slot)| slot.is_none());
-        let Some((gsi, slot)) = free else {
-            return Err(IrqError::Full);
-        };
-        *slot = Some(message);
-        let applied = self.apply(&messages);
-        if applied.is_err()
-            && let Some(slot) = messages.get_mut(place(gsi))
-        {
-            *slot = None;
-        }
-        applied.map(|()| gsi)
+        let free = (FIRST_MESSAGE..).zip(&*messages).find(|(_, slot)| slot.is_none());
+        let (gsi, _) = free.ok_or(IrqError::Full)?;
+        self.change(&mut messages, gsi, Some(message))?;
+        Ok(gsi)
     }
 
     /// Lets a GSI send another message.
     ///
     /// # Errors
     ///
-    /// KVM refuses; the old message stays.
+    /// It is not that of a message, or the hypervisor refuses; the old message stays.
     pub fn change_message(&self, gsi: u32, message: MsiMessage) -> Result<(), IrqError> {
         let mut messages = self.lock();
-        let mut next = *messages;
-        if let Some(slot) = next.get_mut(place(gsi)) {
-            *slot = Some(message);
-        }
-        self.apply(&next)?;
-        *messages = next;
-        Ok(())
+        slot(&mut messages, gsi)
+            .and_then(|slot| *slot)
+            .ok_or(IrqError::NoMessage(gsi))?;
+        self.change(&mut messages, gsi, Some(message))
     }
 
     /// Takes a GSI back.
     pub fn remove_message(&self, gsi: u32) {
-        let mut messages = self.lock();
-        if let Some(slot) = messages.get_mut(place(gsi)) {
-            *slot = None;
-        }
-        if let Err(error) = self.apply(&messages) {
+        if let Err(error) = self.change(&mut self.lock(), gsi, None) {
             log::warn!("{error}");
         }
     }
@@ -131,55 +160,74 @@ impl IrqRouter {
     ///
     /// # Errors
     ///
-    /// KVM refuses.
+    /// The hypervisor refuses.
     pub fn connect(&self, gsi: u32, trigger: &EventFd) -> Result<(), IrqError> {
-        self.vm.register_irqfd(trigger, gsi).map_err(|source| IrqError::Kvm {
-            what: "connecting a trigger",
-            gsi,
-            source,
-        })
+        let connected = self.backend.connect(gsi, trigger, None);
+        connected.map_err(refused("connecting a trigger to", gsi))
     }
 
     /// Lets an eventfd raise the level of a GSI; `resample` is signalled when the guest has served it.
     ///
     /// # Errors
     ///
-    /// KVM refuses.
+    /// The hypervisor refuses.
     pub fn connect_level(&self, gsi: u32, trigger: &EventFd, resample: &EventFd) -> Result<(), IrqError> {
-        let connected = self.vm.register_irqfd_with_resample(trigger, resample, gsi);
-        connected.map_err(|source| IrqError::Kvm {
-            what: "connecting a level",
-            gsi,
-            source,
-        })
+        let connected = self.backend.connect(gsi, trigger, Some(resample));
+        connected.map_err(refused("connecting a level to", gsi))
     }
 
     /// Takes a trigger from a GSI.
     pub fn disconnect(&self, gsi: u32, trigger: &EventFd) {
-        if let Err(error) = self.vm.unregister_irqfd(trigger, gsi) {
+        if let Err(error) = self.backend.disconnect(gsi, trigger) {
             log::warn!("disconnecting GSI {gsi}: {error}");
         }
     }
 }
 
-fn place(gsi: u32) -> usize {
-    gsi.checked_sub(FIRST_MESSAGE)
-        .and_then(|place| usize::try_from(place).ok())
-        .unwrap_or(MESSAGES)
+fn slot(messages: &mut Messages, gsi: u32) -> Option<&mut Option<MsiMessage>> {
+    messages.get_mut(usize::try_from(gsi.checked_sub(FIRST_MESSAGE)?).ok()?)
 }
 
-/// The routes that are there from the start.
-fn fixed() -> impl Iterator<Item = kvm_irq_routing_entry> {
-    let pins = (0..16_u32).filter(|gsi| *gsi != 2).map(|gsi| match gsi {
-        0..8 => chip(gsi, KVM_IRQCHIP_PIC_MASTER, gsi),
-        _ => chip(gsi, KVM_IRQCHIP_PIC_SLAVE, gsi - 8),
+#[derive(Debug)]
+struct Kvm(Arc<VmFd>);
+
+fn errno(error: kvm_ioctls::Error) -> io::Error {
+    io::Error::from_raw_os_error(error.errno())
+}
+
+impl IrqBackend for Kvm {
+    fn set_messages(&self, messages: &[(u32, MsiMessage)]) -> io::Result<()> {
+        let sent = messages.iter().map(|(gsi, message)| sends(*gsi, *message));
+        let entries: Vec<_> = inputs().chain(sent).collect();
+        let routing = KvmIrqRouting::from_entries(&entries).map_err(|error| io::Error::other(format!("{error:?}")))?;
+        self.0.set_gsi_routing(&routing).map_err(errno)
+    }
+
+    fn connect(&self, gsi: u32, trigger: &EventFd, resample: Option<&EventFd>) -> io::Result<()> {
+        let connected = match resample {
+            None => self.0.register_irqfd(trigger, gsi),
+            Some(resample) => self.0.register_irqfd_with_resample(trigger, resample, gsi),
+        };
+        connected.map_err(errno)
+    }
+
+    fn disconnect(&self, gsi: u32, trigger: &EventFd) -> io::Result<()> {
+        self.0.unregister_irqfd(trigger, gsi).map_err(errno)
+    }
+}
+
+/// The routes of the controllers' inputs.
+fn inputs() -> impl Iterator<Item = kvm_irq_routing_entry> {
+    // ISA interrupt 2 is the cascade, and the timer comes in at input 2 of the I/O APIC, as firmware tables say.
+    let gsis = |count| (0..count).filter(|gsi| *gsi != 2);
+    let pins = gsis(16).map(|gsi: u32| match gsi {
+        0..8 => input(gsi, KVM_IRQCHIP_PIC_MASTER, gsi),
+        _ => input(gsi, KVM_IRQCHIP_PIC_SLAVE, gsi - 8),
     });
-    // The timer comes in at input 2, as firmware tables say; ISA interrupt 2 is the cascade and has none.
-    let inputs = (0..24_u32).filter(|gsi| *gsi != 2);
-    pins.chain(inputs.map(|gsi| chip(gsi, KVM_IRQCHIP_IOAPIC, if gsi == 0 { 2 } else { gsi })))
+    pins.chain(gsis(FIRST_MESSAGE).map(|gsi| input(gsi, KVM_IRQCHIP_IOAPIC, if gsi == 0 { 2 } else { gsi })))
 }
 
-fn chip(gsi: u32, irqchip: u32, pin: u32) -> kvm_irq_routing_entry {
+fn input(gsi: u32, irqchip: u32, pin: u32) -> kvm_irq_routing_entry {
     let mut entry = kvm_irq_routing_entry {
         gsi,
         type_: KVM_IRQ_ROUTING_IRQCHIP,
@@ -190,48 +238,119 @@ fn chip(gsi: u32, irqchip: u32, pin: u32) -> kvm_irq_routing_entry {
     entry
 }
 
-fn sent(messages: &[Option<MsiMessage>]) -> impl Iterator<Item = kvm_irq_routing_entry> + '_ {
-    (FIRST_MESSAGE..).zip(messages).filter_map(|(gsi, message)| {
-        let MsiMessage { address, data } = (*message)?;
-        let mut entry = kvm_irq_routing_entry {
-            gsi,
-            type_: KVM_IRQ_ROUTING_MSI,
-            ..Default::default()
-        };
-        let [high, low] = [address >> 32, address & 0xffff_ffff].map(|half| u32::try_from(half).unwrap_or(0));
-        entry.u.msi.address_hi = high;
-        entry.u.msi.address_lo = low;
-        entry.u.msi.data = data;
-        Some(entry)
-    })
+fn sends(gsi: u32, MsiMessage { address, data }: MsiMessage) -> kvm_irq_routing_entry {
+    let mut entry = kvm_irq_routing_entry {
+        gsi,
+        type_: KVM_IRQ_ROUTING_MSI,
+        ..Default::default()
+    };
+    let [a, b, c, d, high @ ..] = address.to_le_bytes();
+    entry.u.msi.address_lo = u32::from_le_bytes([a, b, c, d]);
+    entry.u.msi.address_hi = u32::from_le_bytes(high);
+    entry.u.msi.data = data;
+    entry
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_input_is_routed_once_to_each_controller() {
-        let entries: Vec<_> = fixed().collect();
-        assert_eq!(entries.len(), 15 + 23);
-        let mut gsis: Vec<u32> = entries.iter().map(|entry| entry.gsi).collect();
-        gsis.sort_unstable();
-        assert_eq!(gsis.iter().filter(|gsi| **gsi == 9).count(), 2);
-        assert_eq!(gsis.iter().filter(|gsi| **gsi == 20).count(), 1);
-        assert!(!gsis.contains(&2));
+    #[derive(Debug, Default)]
+    struct Table {
+        routes: Mutex<Vec<(u32, MsiMessage)>>,
+        refuses: Mutex<bool>,
+    }
+
+    impl IrqBackend for Arc<Table> {
+        fn set_messages(&self, messages: &[(u32, MsiMessage)]) -> io::Result<()> {
+            if *self.refuses.lock().unwrap() {
+                return Err(io::Error::from_raw_os_error(libc::EINVAL));
+            }
+            *self.routes.lock().unwrap() = messages.to_vec();
+            Ok(())
+        }
+
+        fn connect(&self, _: u32, _: &EventFd, _: Option<&EventFd>) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn disconnect(&self, _: u32, _: &EventFd) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn message(data: u32) -> MsiMessage {
+        MsiMessage {
+            address: 0x1_fee0_0000,
+            data,
+        }
+    }
+
+    /// Controller, its pin, by GSI.
+    fn chips() -> Vec<(u32, u32, u32)> {
+        inputs()
+            .map(|entry| {
+                // SAFETY: inputs are routes of this kind, and all bits of it are numbers.
+                #[expect(unsafe_code, reason = "a union of the kernel's")]
+                let chip = unsafe { entry.u.irqchip };
+                (entry.gsi, chip.irqchip, chip.pin)
+            })
+            .collect()
     }
 
     #[test]
-    fn messages_follow_the_inputs() {
-        let mut messages = [None; MESSAGES];
-        messages[3] = Some(MsiMessage {
-            address: 0xfee0_0000,
-            data: 0x41,
-        });
-        let entries: Vec<_> = sent(&messages).collect();
-        assert_eq!(entries.len(), 1);
-        assert_eq!(entries[0].gsi, 27);
-        assert_eq!(place(27), 3);
-        assert_eq!(place(5), MESSAGES);
+    fn every_input_is_routed_once_to_each_controller() {
+        let chips = chips();
+        assert_eq!(chips.len(), 15 + 23);
+        let of = |gsi| -> Vec<_> {
+            chips
+                .iter()
+                .filter(|chip| chip.0 == gsi)
+                .map(|chip| (chip.1, chip.2))
+                .collect()
+        };
+        assert_eq!(of(0), [(KVM_IRQCHIP_PIC_MASTER, 0), (KVM_IRQCHIP_IOAPIC, 2)]);
+        assert_eq!(of(2), []);
+        assert_eq!(of(11), [(KVM_IRQCHIP_PIC_SLAVE, 3), (KVM_IRQCHIP_IOAPIC, 11)]);
+        assert_eq!(of(23), [(KVM_IRQCHIP_IOAPIC, 23)]);
+        assert_eq!(of(24), []);
+    }
+
+    #[test]
+    fn messages_get_the_lowest_free_gsi() {
+        let table = Arc::new(Table::default());
+        let router = IrqRouter::with_backend(Box::new(Arc::clone(&table))).unwrap();
+        let gsis: Vec<u32> = (0..32).map(|data| router.add_message(message(data)).unwrap()).collect();
+        assert_eq!(gsis, (24..56).collect::<Vec<_>>());
+        assert!(matches!(router.add_message(message(32)), Err(IrqError::Full)));
+        router.remove_message(30);
+        router.change_message(25, message(99)).unwrap();
+        assert_eq!(table.routes.lock().unwrap().len(), 31);
+        assert_eq!(table.routes.lock().unwrap()[1], (25, message(99)));
+        assert_eq!(router.add_message(message(7)).unwrap(), 30);
+    }
+
+    #[test]
+    fn a_refused_change_changes_nothing() {
+        let table = Arc::new(Table::default());
+        let router = IrqRouter::with_backend(Box::new(Arc::clone(&table))).unwrap();
+        router.add_message(message(1)).unwrap();
+        *table.refuses.lock().unwrap() = true;
+        assert!(router.add_message(message(2)).is_err());
+        assert!(router.change_message(24, message(3)).is_err());
+        *table.refuses.lock().unwrap() = false;
+        assert_eq!(router.add_message(message(4)).unwrap(), 25);
+        assert_eq!(*table.routes.lock().unwrap(), [(24, message(1)), (25, message(4))]);
+        for wrong in [0, 23, 26, 56, u32::MAX] {
+            assert!(matches!(router.change_message(wrong, message(0)), Err(IrqError::NoMessage(gsi)) if gsi == wrong));
+        }
+    }
+
+    #[test]
+    fn addresses_have_64_bits() {
+        // SAFETY: the entry is a message, and all bits of it are numbers.
+        #[expect(unsafe_code, reason = "a union of the kernel's")]
+        let sent = unsafe { sends(24, message(0x41)).u.msi };
+        assert_eq!((sent.address_hi, sent.address_lo, sent.data), (1, 0xfee0_0000, 0x41));
     }
 }

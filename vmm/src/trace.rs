@@ -7,16 +7,39 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use pci_model::Bdf;
+use fwcfg::spec::{DMA_READ, DMA_WRITE};
+use pci_model::{BarKind, Bdf};
+use vm_memory::{Bytes, GuestAddress};
 
-use crate::machine::{BoardKind, Inventory, Observer};
+use crate::machine::{BoardKind, FunctionInventory, Inventory, Observer, Seen};
+use crate::memory::GuestRam;
 
 /// Content of an item that is written to the header at the most.
 const ITEM: usize = 1 << 16;
 
+/// Address of the assigned function.
+const DEVICE: &str = "00:02.0";
+/// Most bytes of one DMA transfer that are written.
+const TRANSFER: u32 = 1 << 20;
+/// The halves of the address of a DMA descriptor. A write to the second starts the transfer.
+const DMA_HIGH: u16 = 0x514;
+const DMA_LOW: u16 = 0x518;
+
 /// Writes a trace. A writer that fails is told of once, and left alone from then on.
 pub struct TraceWriter<W> {
     writer: Option<W>,
+    ram: GuestRam,
+    dma_high: u32,
+    dma: Option<Transfer>,
+}
+
+/// A DMA transfer of fw_cfg under way.
+#[derive(Clone, Copy, Debug)]
+struct Transfer {
+    descriptor: u64,
+    control: u32,
+    len: u32,
+    gpa: u64,
 }
 
 impl<W> fmt::Debug for TraceWriter<W> {
@@ -27,8 +50,13 @@ impl<W> fmt::Debug for TraceWriter<W> {
 
 impl<W: Write> TraceWriter<W> {
     /// A trace of a machine that consists of this.
-    pub fn new(writer: W, inventory: &Inventory, kind: BoardKind) -> Self {
-        let mut trace = Self { writer: Some(writer) };
+    pub fn new(writer: W, inventory: &Inventory, kind: BoardKind, ram: GuestRam) -> Self {
+        let mut trace = Self {
+            writer: Some(writer),
+            ram,
+            dma_high: 0,
+            dma: None,
+        };
         trace.write(|writer| header(writer, inventory, kind));
         trace
     }
@@ -61,10 +89,22 @@ fn header(writer: &mut impl Write, inventory: &Inventory, kind: BoardKind) -> io
     let low = inventory.ram.iter().find(|extent| extent.start == 0);
     writeln!(writer, "@trace 1\n@kind firmware\n@machine {board}")?;
     writeln!(writer, "@ram {:#x}", low.map_or(0, |extent| extent.len))?;
-    for (bdf, config) in &inventory.functions {
-        write!(writer, "@pci {} ", address(*bdf))?;
+    for FunctionInventory { bdf, config, bars } in &inventory.functions {
+        let bdf = address(*bdf);
+        write!(writer, "@pci {bdf} ")?;
         hex(writer, config)?;
-        writeln!(writer, "\n@function {}", address(*bdf))?;
+        writeln!(writer)?;
+        for (index, bar) in bars {
+            let (kind, is_prefetchable) = match bar.kind() {
+                BarKind::Memory32 { prefetchable } => ("mem32", prefetchable),
+                BarKind::Memory64 { prefetchable } => ("mem64", prefetchable),
+                BarKind::Io => ("io", false),
+                BarKind::Rom => ("rom", false),
+            };
+            let flag = if is_prefetchable { "pf" } else { "-" };
+            writeln!(writer, "@bar {bdf} {index} {kind} {flag} {:#x}", bar.size())?;
+        }
+        writeln!(writer, "@function {bdf}")?;
     }
     for (key, name, bytes) in &inventory.items {
         let name = match (key, name) {
@@ -83,51 +123,137 @@ fn address(bdf: Bdf) -> String {
     format!("{:02x}:{:02x}.{}", bdf.bus(), bdf.device(), bdf.function())
 }
 
-impl<W: Write + Send> Observer for TraceWriter<W> {
-    fn port(&mut self, is_write: bool, port: u16, size: usize, data: &[u8]) {
+/// Writes one access. What a BAR answers is its own, and a replay without it checks who was asked.
+fn access(writer: &mut impl Write, is_write: bool, place: &str, data: &[u8], seen: Seen) -> io::Result<()> {
+    let (len, width, value) = (data.len(), 2 + 2 * data.len(), value(data));
+    let kind = match (is_write, seen) {
+        (true, _) => "w",
+        (false, Seen::Register) => "r",
+        (false, Seen::Bar(..) | Seen::Vga) => "p",
+    };
+    write!(writer, "{kind} {place} {len} {value:#0width$x}")?;
+    match seen {
+        Seen::Bar(bar, offset) if !is_write => write!(writer, " {DEVICE} {bar}+{offset:#x}")?,
+        Seen::Vga if !is_write => write!(writer, " {DEVICE} -")?,
+        _ => {}
+    }
+    writeln!(writer)
+}
+
+impl<W: Write> TraceWriter<W> {
+    fn bytes(&self, gpa: u64, len: u32) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(len.min(TRANSFER)).ok()?];
+        self.ram.memory().read_slice(&mut bytes, GuestAddress(gpa)).ok()?;
+        Some(bytes)
+    }
+
+    fn memory_line(&mut self, kind: &str, gpa: u64, len: u32) {
+        let Some(bytes) = self.bytes(gpa, len).filter(|_| len <= TRANSFER) else {
+            return self.write(|writer| writeln!(writer, "# {len} bytes at {gpa:#x} are not shown"));
+        };
         self.write(|writer| {
-            if !is_write && data.len() > size {
+            write!(writer, "{kind} ram {gpa:#010x} {len} ")?;
+            hex(writer, &bytes)?;
+            writeln!(writer)
+        });
+    }
+
+    /// Notes the transfer that a write to the DMA port is about to start.
+    fn start_dma(&mut self, port: u16, data: &[u8]) {
+        let Some(value) = data.first_chunk().map(|bytes| u32::from_be_bytes(*bytes)) else {
+            return;
+        };
+        if port == DMA_HIGH {
+            self.dma_high = value;
+            return;
+        }
+        let descriptor = u64::from(std::mem::take(&mut self.dma_high)) << 32 | u64::from(value);
+        let Some(bytes) = self.bytes(descriptor, 16) else {
+            return;
+        };
+        let field = |at: usize| bytes.get(at..).and_then(|bytes| bytes.first_chunk()).copied();
+        let (Some(control), Some(len)) = (field(0), field(4)) else {
+            return;
+        };
+        let gpa = bytes.get(8..).and_then(|bytes| bytes.first_chunk()).copied();
+        let transfer = Transfer {
+            descriptor,
+            control: u32::from_be_bytes(control),
+            len: u32::from_be_bytes(len),
+            gpa: gpa.map_or(0, u64::from_be_bytes),
+        };
+        self.memory_line("wb", descriptor, 16);
+        if transfer.control & DMA_WRITE != 0 {
+            self.memory_line("wb", transfer.gpa, transfer.len);
+        }
+        self.dma = Some(transfer);
+    }
+}
+
+impl<W: Write + Send> Observer for TraceWriter<W> {
+    fn port(&mut self, is_write: bool, port: u16, size: usize, data: &[u8], seen: Seen) {
+        if is_write && size == 4 && matches!(port, DMA_HIGH | DMA_LOW) {
+            self.start_dma(port, data);
+        }
+        self.write(|writer| {
+            if !is_write && data.len() > size && seen == Seen::Register {
                 write!(writer, "rs io {port:#06x} {size} {} ", data.len() / size.max(1))?;
                 hex(writer, data)?;
                 return writeln!(writer);
             }
-            let kind = if is_write { 'w' } else { 'r' };
-            data.chunks(size.max(1)).try_for_each(|item| {
-                let width = 2 * item.len();
-                writeln!(
-                    writer,
-                    "{kind} io {port:#06x} {} 0x{:0width$x}",
-                    item.len(),
-                    value(item)
-                )
-            })
+            let place = format!("io {port:#06x}");
+            let mut items = data.chunks(size.max(1));
+            items.try_for_each(|item| access(writer, is_write, &place, item, seen))
         });
     }
 
-    fn memory(&mut self, is_write: bool, addr: u64, data: &[u8]) {
-        let kind = if is_write { 'w' } else { 'r' };
-        let width = 2 * data.len();
-        self.write(|writer| writeln!(writer, "{kind} mem {addr:#x} {} 0x{:0width$x}", data.len(), value(data)));
+    fn memory(&mut self, is_write: bool, addr: u64, data: &[u8], seen: Seen) {
+        self.write(|writer| access(writer, is_write, &format!("mem {addr:#x}"), data, seen));
+    }
+
+    fn done(&mut self, _: u16) {
+        if let Some(transfer) = self.dma.take() {
+            self.memory_line("rb", transfer.descriptor, 16);
+            if transfer.control & DMA_READ != 0 && transfer.len != 0 {
+                self.memory_line("rb", transfer.gpa, transfer.len);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use igd_quirks::facts::Extent;
+    use pci_model::Bar;
 
     #[test]
     fn accesses_are_lines() {
         let inventory = Inventory {
-            functions: vec![(Bdf::from_bits(0x10), [0x86; 256])],
+            functions: vec![FunctionInventory {
+                bdf: Bdf::from_bits(0x10),
+                config: [0x86; 256],
+                bars: vec![(0, Bar::new(BarKind::Memory64 { prefetchable: false }, 1 << 24).unwrap())],
+            }],
             items: vec![(0x20, Some("etc/x".to_owned()), vec![1, 2])],
-            ram: vec![igd_quirks::facts::Extent::new(0, 0x1000_0000)],
+            ram: vec![Extent::new(0, 0x1000_0000)],
         };
         let mut text = Vec::new();
-        let mut trace = TraceWriter::new(&mut text, &inventory, BoardKind::Q35);
-        trace.port(true, 0xcf8, 4, &[0, 0x10, 0, 0x80]);
-        trace.port(false, 0x511, 1, b"QEMU");
-        trace.port(false, 0xcfc, 2, &[0x86, 0x80]);
-        trace.memory(true, 0xb000_0004, &[7, 0]);
+        let ram = GuestRam::new(&[Extent::new(0, 0x1_0000)]).unwrap();
+        let memory = ram.memory().clone();
+        let mut trace = TraceWriter::new(&mut text, &inventory, BoardKind::Q35, ram);
+        let register = Seen::Register;
+        trace.port(true, 0xcf8, 4, &[0, 0x10, 0, 0x80], register);
+        trace.port(false, 0x511, 1, b"QEMU", register);
+        trace.port(false, 0xcfc, 2, &[0x86, 0x80], register);
+        trace.memory(true, 0xb000_0004, &[7, 0], register);
+        trace.memory(false, 0xe000_0008, &[1, 2, 3, 4], Seen::Bar(0, 8));
+        let descriptor = [0, 0x20, 0, 0x0a, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0x20, 0];
+        memory.write_slice(&descriptor, GuestAddress(0x1000)).unwrap();
+        trace.port(true, 0x518, 4, &[0, 0, 0x10, 0], register);
+        memory.write_slice(&[0; 4], GuestAddress(0x1000)).unwrap();
+        memory.write_slice(&[1, 2], GuestAddress(0x2000)).unwrap();
+        trace.done(0x518);
         let text = String::from_utf8(text).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
@@ -135,17 +261,21 @@ mod tests {
             ["@trace 1", "@kind firmware", "@machine q35", "@ram 0x10000000"]
         );
         assert!(lines[4].starts_with("@pci 00:02.0 0x8686"));
-        assert_eq!(
-            lines[6..],
-            [
-                "@item 0x0020 2 etc/x 0x0102",
-                "section firmware.run accesses of a guest",
-                "w io 0x0cf8 4 0x80001000",
-                "rs io 0x0511 1 4 0x51454d55",
-                "r io 0x0cfc 2 0x8086",
-                "w mem 0xb0000004 2 0x0007",
-            ]
-        );
+        assert_eq!(lines[5], "@bar 00:02.0 0 mem64 - 0x1000000");
+        let expected = [
+            "@item 0x0020 2 etc/x 0x0102",
+            "section firmware.run accesses of a guest",
+            "w io 0x0cf8 4 0x80001000",
+            "rs io 0x0511 1 4 0x51454d55",
+            "r io 0x0cfc 2 0x8086",
+            "w mem 0xb0000004 2 0x0007",
+            "p mem 0xe0000008 4 0x04030201 00:02.0 0+0x8",
+            "wb ram 0x00001000 16 0x0020000a000000020000000000002000",
+            "w io 0x0518 4 0x00100000",
+            "rb ram 0x00001000 16 0x00000000000000020000000000002000",
+            "rb ram 0x00002000 2 0x0102",
+        ];
+        assert_eq!(lines[7..], expected);
     }
 
     #[test]
@@ -164,8 +294,9 @@ mod tests {
             items: vec![],
             ram: vec![],
         };
-        let mut trace = TraceWriter::new(Full, &inventory, BoardKind::Pc);
-        trace.port(true, 0xcf8, 4, &[0; 4]);
+        let ram = GuestRam::new(&[Extent::new(0, 0x1000)]).unwrap();
+        let mut trace = TraceWriter::new(Full, &inventory, BoardKind::Pc, ram);
+        trace.port(true, 0xcf8, 4, &[0; 4], Seen::Register);
         assert!(trace.writer.is_none());
     }
 }

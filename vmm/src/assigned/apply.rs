@@ -1,32 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The steps of a plan that concern the device, in order; undone in reverse where one fails.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use igd_quirks::device::IgdDevice;
 use igd_quirks::facts::{Extent, HostFacts};
-use igd_quirks::plan::{GttClear, Plan};
-use pci_model::carve::{self, CarveError, Carving, Mappable, PageSize, Span};
-use pci_model::{Bar, BarError, BarKind, BuildError, FunctionBuilder, Passthrough, PassthroughError, spec};
+use igd_quirks::plan::{Image, Plan, StepKind};
+use pci_model::carve::CarveError;
+use pci_model::{Bar, BarError, BarKind, BuildError, FunctionBuilder, Passthrough, PassthroughError, ROM, spec};
 use vm_memory::{Bytes, GuestAddress};
 
-use super::bars::{AssignedBars, Piece};
-use super::config::HostConfig;
+use super::bars::AssignedBars;
+use super::config::{self, HostConfig};
 use super::function::AssignedFunction;
 use super::interrupts::Interrupts;
-use super::rom;
-use crate::backend::{HostDevice, HostError, Mapping, RegionKind};
+use super::undo::{Done, Undo};
+use super::{gtt, pieces, rom};
+use crate::backend::{HostDevice, HostError, RegionKind};
 use crate::irq::IrqRouter;
 use crate::memory::GuestRam;
 
-/// How many bytes are cleared at once.
-const CHUNK: usize = 4096;
-const PAGE: u64 = 4096;
-/// Index and data port of the translation table in BAR4.
-const GTT_INDEX: u64 = 0;
-const GTT_DATA: u64 = 4;
-
-/// A device as the machine has it.
+/// A device as its machine has it.
 #[derive(Debug)]
 pub struct Applied {
     /// The function, for the bus.
@@ -47,13 +41,32 @@ pub enum ApplyError {
         /// Why.
         source: HostError,
     },
-    /// Configuration space of the device cannot be read, or makes no function.
+    /// The plan is for another device.
+    #[error(
+        "the device is {:04x}:{:04x}, but the plan is for {:04x}:{:04x}; read the facts of this device and plan again",
+        found.0, found.1, expected.0, expected.1
+    )]
+    OtherDevice {
+        /// Vendor and device of the facts.
+        expected: (u16, u16),
+        /// Vendor and device that were found.
+        found: (u16, u16),
+    },
+    /// The device has not got what the plan is about.
+    #[error("{step}: the device has no region {region}; read the facts of this device and plan again")]
+    NoRegion {
+        /// What there is not.
+        region: RegionKind,
+        /// Which part of the plan.
+        step: StepKind,
+    },
+    /// Its configuration space makes no function.
     #[error("configuration space: {0}")]
-    Config(PassthroughError<HostError>),
+    Function(BuildError),
     /// A BAR that cannot be.
     #[error("BAR{bar} of {size:#x} bytes: {source}")]
     Bar {
-        /// Index.
+        /// Index; 6 is the ROM.
         bar: u8,
         /// Size in bytes.
         size: u64,
@@ -69,53 +82,34 @@ pub enum ApplyError {
         source: CarveError,
     },
     /// The OpRegion does not fit guest RAM.
-    #[error("the OpRegion, {len:#x} bytes at {gpa:#x}, is not in guest RAM")]
-    OpRegion {
-        /// Address.
-        gpa: u64,
-        /// Length in bytes.
-        len: usize,
-    },
+    #[error("the OpRegion at {0} is not in guest RAM")]
+    OpRegion(Extent),
     /// The expansion ROM cannot be shown.
     #[error("an expansion ROM of {0:#x} bytes: it must have 1 byte to 16 MiB")]
     RomSize(u64),
     /// The plan names a file for the ROM, which was not given.
     #[error("the expansion ROM is to come from {0:?}, which was not read")]
     NoRomFile(String),
+    /// The translation table is larger than any there is.
+    #[error("GTT indices below {0:#x}: no translation table has more than 8 MiB")]
+    GttIndex(u32),
 }
 
-fn host(step: &'static str) -> impl Fn(HostError) -> ApplyError {
-    move |source| ApplyError::Host { step, source }
-}
-
-/// What has been done to the device, to be undone unless it is taken over.
-#[derive(Debug)]
-struct Undo {
-    device: Arc<dyn HostDevice>,
-    dma: Vec<Extent>,
-    is_touched: bool,
-}
-
-impl Drop for Undo {
-    fn drop(&mut self) {
-        for part in self.dma.drain(..).rev() {
-            if let Err(error) = self.device.unmap_dma(part.start, part.len) {
-                log::warn!("undoing: {error}");
-            }
-        }
-        if self.is_touched
-            && let Err(error) = self.device.reset()
-        {
-            log::warn!("undoing: {error}");
-        }
+impl ApplyError {
+    pub(super) fn host(step: &'static str) -> impl Fn(HostError) -> Self {
+        move |source| Self::Host { step, source }
     }
 }
 
-/// Carries out the steps of `plan` that concern the device. `romfile` is the content of the file that the plan names.
+/// Carries out the steps of `plan` that concern the device, in their order. `romfile` is the content of the file that
+/// the plan names for the expansion ROM.
+///
+/// A device that cannot be reset is taken as it is, quiet.
 ///
 /// # Errors
 ///
-/// A step failed; the device is as before.
+/// A step failed. Command register, guest memory and interrupts are then as found, and the device was reset; entries of
+/// its translation table that were cleared stay so.
 pub fn apply(
     plan: &Plan,
     facts: &HostFacts,
@@ -124,159 +118,89 @@ pub fn apply(
     irq: Arc<IrqRouter>,
     romfile: Option<Vec<u8>>,
 ) -> Result<Applied, ApplyError> {
-    // What can fail without the device comes first.
-    let rom = rom::image(plan, facts, romfile)?;
-    let bars = bars(facts, &rom)?;
-    let traps: [Vec<Span>; 6] = std::array::from_fn(|bar| traps(plan, bar));
-    let mut undo = Undo {
-        device: Arc::clone(&device),
-        dma: Vec::new(),
-        is_touched: true,
-    };
-    device.reset().map_err(host("reset before use"))?;
-    for part in ram.dma() {
-        device.map_dma(&part).map_err(host("guest memory"))?;
-        undo.dma.push(Extent::new(part.iova, part.len));
-    }
+    check(facts, &*device)?;
+    let mut undo = Undo::new(Arc::clone(&device), ram.clone());
+    take(&device, ram, &mut undo)?;
     if let Some(image) = &plan.memory.opregion {
-        let written = ram.memory().write_slice(&image.bytes, GuestAddress(image.gpa));
-        written.map_err(|_| ApplyError::OpRegion {
-            gpa: image.gpa,
-            len: image.bytes.len(),
-        })?;
+        write_opregion(image, ram, &mut undo)?;
     }
-    let below = Passthrough::new(HostConfig(Arc::clone(&device)), |builder| configure(builder, &bars))
-        .map_err(ApplyError::Config)?;
-    let pieces = pieces(&*device, &bars, &traps)?;
-    if let Some(clear) = plan.clear_gtt {
-        clear_gtt(&*device, clear).map_err(host("clearing the translation table"))?;
+    let mut bars = pieces::bars(&*device)?;
+    let pieces = pieces::map(&*device, &bars, &plan.traps)?;
+    if !plan.vga.is_empty() && device.region(RegionKind::Vga).is_none() {
+        let (region, step) = (RegionKind::Vga, StepKind::RouteVga);
+        return Err(ApplyError::NoRegion { region, step });
     }
-    let igd = Arc::new(Mutex::new(IgdDevice::new(&plan.device)));
-    let has_vga = !plan.vga.is_empty() && device.region(RegionKind::Vga).is_some();
-    let shared = AssignedBars::new(Arc::clone(&device), Arc::clone(&igd), pieces, rom, has_vga);
-    let shared = Arc::new(shared);
-    let has_pin = below.shadow().registers().u8(spec::INTERRUPT_PIN) != 0;
-    let interrupts = Interrupts::new(Arc::clone(&device), irq, has_pin);
-    let dma = std::mem::take(&mut undo.dma);
-    undo.is_touched = false;
-    let function = AssignedFunction::new(device, below, igd, Arc::clone(&shared), interrupts, dma);
-    Ok(Applied { function, bars: shared })
-}
-
-/// The BARs of the function with the ROM at index 6, from the host's registers and the sizes of the regions.
-fn bars(facts: &HostFacts, rom: &[u8]) -> Result<Vec<(u8, Bar)>, ApplyError> {
-    let mut bars = Vec::new();
-    for found in &facts.device.bars {
-        let register = usize::from(spec::BAR0) + 4 * usize::from(found.index);
-        let low = facts.device.config.get(register).copied().unwrap_or(0);
-        let prefetchable = low & 8 != 0;
-        let kind = match (low & 1, low >> 1 & 3) {
-            (1, _) => BarKind::Io,
-            (_, 2) => BarKind::Memory64 { prefetchable },
-            _ => BarKind::Memory32 { prefetchable },
-        };
-        bars.push(bar(found.index, kind, found.size)?);
-    }
+    let rom = rom::image(&plan.rom, &*device, romfile)?;
     if !rom.is_empty() {
-        let size = u64::try_from(rom.len()).unwrap_or(u64::MAX);
-        bars.push(bar(pci_model::ROM, BarKind::Rom, size)?);
+        let (bar, size) = (ROM, rom.len() as u64);
+        let found = Bar::new(BarKind::Rom, size).map_err(|source| ApplyError::Bar { bar, size, source })?;
+        bars.push((bar, found));
     }
-    Ok(bars)
+    let below = Passthrough::new(HostConfig(Arc::clone(&device)), |builder| configure(builder, &bars));
+    let below = below.map_err(|error| match error {
+        PassthroughError::Read { source, .. } => ApplyError::host("reading configuration space")(source),
+        PassthroughError::Build(error) => ApplyError::Function(error),
+    })?;
+    if let Some(clear) = plan.clear_gtt {
+        gtt::clear(&*device, clear, &pieces)?;
+    }
+    undo.release_memory();
+
+    let igd = IgdDevice::new(&plan.device);
+    let bars = AssignedBars::new(Arc::clone(&device), igd, pieces, rom, plan.vga.clone());
+    let bars = Arc::new(bars);
+    let shadow = below.shadow();
+    let (pin, msi) = (
+        shadow.registers().u8(spec::INTERRUPT_PIN),
+        shadow.capability(spec::capability::MSI),
+    );
+    let interrupts = Interrupts::new(Arc::clone(&device), irq, pin, msi);
+    let function = AssignedFunction::new(device, below, Arc::clone(&bars), interrupts, undo);
+    Ok(Applied { function, bars })
 }
 
-fn bar(index: u8, kind: BarKind, size: u64) -> Result<(u8, Bar), ApplyError> {
-    let bar = Bar::new(kind, size).map_err(|source| ApplyError::Bar {
-        bar: index,
-        size,
-        source,
-    })?;
-    Ok((index, bar))
+/// Whether the plan is for this device.
+fn check(facts: &HostFacts, device: &dyn HostDevice) -> Result<(), ApplyError> {
+    let [a, b, c, d] = config::read_u32(device, spec::VENDOR_ID)
+        .map_err(ApplyError::host("asking who the device is"))?
+        .to_le_bytes();
+    let found = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
+    let expected = (facts.device.vendor, facts.device.device);
+    if found == expected {
+        Ok(())
+    } else {
+        Err(ApplyError::OtherDevice { expected, found })
+    }
+}
+
+/// Resets the device and gives it guest memory.
+fn take(device: &Arc<dyn HostDevice>, ram: &GuestRam, undo: &mut Undo) -> Result<(), ApplyError> {
+    let reset = ApplyError::host("reset before use");
+    let command = config::read_u16(&**device, spec::COMMAND).map_err(&reset)?;
+    undo.push(Done::Taken(command));
+    match config::reset(&**device) {
+        Err(error @ HostError::Reset { .. }) => log::warn!("{}: {error}; it is taken as it is", device.name()),
+        result => result.map_err(&reset)?,
+    }
+    for part in ram.dma() {
+        device.map_dma(&part).map_err(ApplyError::host("guest memory"))?;
+        undo.push(Done::Dma(Extent::new(part.iova, part.len)));
+    }
+    undo.push(Done::InUse);
+    Ok(())
+}
+
+fn write_opregion(image: &Image, ram: &GuestRam, undo: &mut Undo) -> Result<(), ApplyError> {
+    let at = GuestAddress(image.gpa);
+    let outside = |_| ApplyError::OpRegion(Extent::new(image.gpa, image.bytes.len() as u64));
+    let mut before = vec![0; image.bytes.len()];
+    ram.memory().read_slice(&mut before, at).map_err(outside)?;
+    undo.push(Done::Memory(image.gpa, before));
+    ram.memory().write_slice(&image.bytes, at).map_err(outside)
 }
 
 fn configure(builder: FunctionBuilder<256>, bars: &[(u8, Bar)]) -> Result<FunctionBuilder<256>, BuildError> {
-    // Nobody would serve the table of MSI-X; no IGD has one.
     let builder = builder.hide_capability(spec::capability::MSIX);
     bars.iter()
         .try_fold(builder, |builder, (index, bar)| builder.bar(*index, *bar))
-}
-
-/// The bytes of a BAR that must not be mapped, bounded as carving wants it.
-fn traps(plan: &Plan, bar: usize) -> Vec<Span> {
-    let traps = plan.traps.iter().filter(|trap| usize::from(trap.bar) == bar);
-    let spans = traps.map(|trap| Span::new(trap.range.start, trap.range.len));
-    spans.take(carve::MAX_SPANS).collect()
-}
-
-type Pieces = ([Vec<Piece>; 6], Vec<Mapping>);
-
-/// Maps what may be mapped, page by page.
-fn pieces(device: &dyn HostDevice, bars: &[(u8, Bar)], traps: &[Vec<Span>; 6]) -> Result<Pieces, ApplyError> {
-    let mut all: [Vec<Piece>; 6] = Default::default();
-    let mut mappings = Vec::new();
-    for (index, bar) in bars {
-        let (Some(pieces), Some(traps)) = (all.get_mut(usize::from(*index)), traps.get(usize::from(*index))) else {
-            continue;
-        };
-        let Some(region) = device
-            .region(RegionKind::Bar(*index))
-            .filter(|_| bar.kind() != BarKind::Io)
-        else {
-            continue;
-        };
-        if region.mappable.is_empty() {
-            continue;
-        }
-        let carve = |source| ApplyError::Carve { bar: *index, source };
-        let page = PageSize::new(PAGE).map_err(carve)?;
-        let areas: Vec<Span> = region
-            .mappable
-            .iter()
-            .map(|area| Span::new(area.start, area.len))
-            .collect();
-        let carving = Carving::new(region.size, page, Mappable::Areas(&areas), traps).map_err(carve)?;
-        for area in &region.mappable {
-            let mapping = device.map(region.kind, *area).map_err(host("mapping a BAR"))?;
-            let inside = |span: &Span| area.start <= span.offset && span.end().is_some_and(|end| end <= area.end());
-            let mapped = carving.pieces().filter_map(|piece| match piece {
-                carve::Piece::Mapped(span) => Some(span).filter(inside),
-                carve::Piece::Trapped(_) => None,
-            });
-            pieces.extend(mapped.map(|span| Piece {
-                offset: span.offset,
-                len: span.len,
-                hva: mapping.hva() + (span.offset - area.start),
-            }));
-            mappings.push(mapping);
-        }
-        pieces.sort_unstable_by_key(|piece| piece.offset);
-    }
-    Ok((all, mappings))
-}
-
-/// Clears entries of the translation table that the host left. The device decodes its memory for that time.
-fn clear_gtt(device: &dyn HostDevice, clear: GttClear) -> Result<(), HostError> {
-    let command = u64::from(spec::COMMAND);
-    let mut before = [0; 2];
-    device.read(RegionKind::Config, command, &mut before)?;
-    let decoding = u16::from_le_bytes(before) | spec::command::MEMORY | spec::command::IO;
-    device.write(RegionKind::Config, command, &decoding.to_le_bytes())?;
-    let cleared = match clear {
-        GttClear::Bar0(range) => clear_range(device, range),
-        GttClear::Ports { index_end } => (1..index_end).step_by(4).try_for_each(|index| {
-            device.write(RegionKind::Bar(4), GTT_INDEX, &index.to_le_bytes())?;
-            device.write(RegionKind::Bar(4), GTT_DATA, &[0; 4])
-        }),
-    };
-    let restored = device.write(RegionKind::Config, command, &before);
-    cleared.and(restored)
-}
-
-fn clear_range(device: &dyn HostDevice, range: Extent) -> Result<(), HostError> {
-    let mut offset = range.start;
-    while offset < range.end() {
-        let len = usize::try_from(range.end() - offset).unwrap_or(CHUNK).min(CHUNK);
-        device.write(RegionKind::Bar(0), offset, [0; CHUNK].get(..len).unwrap_or(&[]))?;
-        offset += u64::try_from(len).unwrap_or(u64::MAX);
-    }
-    Ok(())
 }

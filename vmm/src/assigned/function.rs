@@ -1,29 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The function as the guest's bus has it: emulated registers over the shadow over the device.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use igd_quirks::device::{BdsmSetup, IgdDevice};
-use igd_quirks::facts::Extent;
-use pci_model::{BarMap, BarStep, ConfigAccess, ConfigSpace, Effects, Passthrough};
+use igd_quirks::device::BdsmSetup;
+use pci_model::{BAR_COUNT, BarMap, BarStep, Bars, ConfigAccess, ConfigSpace, Effects, Passthrough, spec};
 
 use super::BarHost;
-use super::bars::{AssignedBars, lock};
-use super::config::HostConfig;
+use super::bars::{AssignedBars, tell};
+use super::config::{self, HostConfig};
 use super::interrupts::Interrupts;
+use super::undo::Undo;
 use crate::backend::{HostDevice, HostError};
 
 /// The function on the bus. Dropping it gives the device back.
+///
+/// A host takes its mappings away when the device no longer decodes them, and does not wait for the guest's. So slots
+/// go before the device is told to stop decoding, and come after it was told to decode: by the command register, by the
+/// power state, or by a reset.
 #[derive(Debug)]
 pub struct AssignedFunction {
     device: Arc<dyn HostDevice>,
     below: Passthrough<HostConfig, 256>,
-    igd: Arc<Mutex<IgdDevice>>,
     bars: Arc<AssignedBars>,
     host: Option<Arc<dyn BarHost>>,
-    applied: BarMap,
+    /// What the machine was told.
+    mapped: BarMap,
     interrupts: Interrupts,
-    dma: Vec<Extent>,
+    undo: Undo,
     is_detached: bool,
 }
 
@@ -31,96 +35,121 @@ impl AssignedFunction {
     pub(super) fn new(
         device: Arc<dyn HostDevice>,
         below: Passthrough<HostConfig, 256>,
-        igd: Arc<Mutex<IgdDevice>>,
         bars: Arc<AssignedBars>,
         interrupts: Interrupts,
-        dma: Vec<Extent>,
+        undo: Undo,
     ) -> Self {
         Self {
             device,
             below,
-            igd,
             bars,
             host: None,
-            applied: BarMap::EMPTY,
+            mapped: BarMap::EMPTY,
             interrupts,
-            dma,
+            undo,
             is_detached: false,
         }
     }
 
-    /// Tells this machine where BARs are from now on.
+    /// Tells this machine where BARs are decoded, from now on.
     pub fn attach(&mut self, host: Arc<dyn BarHost>) {
+        self.unmap(&BarMap::EMPTY);
         self.host = Some(host);
+        self.map();
     }
 
-    /// Lets the interrupt pin lead to this input.
+    /// The BARs of the function, 6 for the ROM.
+    #[must_use]
+    pub fn bars(&self) -> &Bars {
+        self.below.shadow().bars()
+    }
+
+    /// Lets the interrupt pin lead to this input, or nowhere.
     pub fn set_intx_gsi(&mut self, gsi: Option<u32>) {
-        self.interrupts.set_gsi(gsi);
+        if !self.is_detached {
+            self.interrupts.set_gsi(gsi);
+        }
     }
 
     /// Address of the OpRegion as the guest sees it, if it is emulated.
     #[must_use]
     pub fn asls(&self) -> Option<u32> {
-        lock(&self.igd).asls()
+        self.bars.igd().asls()
     }
 
     /// Base of stolen memory as the guest sees it.
     #[must_use]
     pub fn bdsm(&self) -> BdsmSetup {
-        lock(&self.igd).bdsm()
+        self.bars.igd().bdsm()
     }
 
-    fn unmap_to(&self, next: &BarMap) {
-        for step in self.applied.unmaps_to(next) {
-            if let (BarStep::Unmap { bar, range }, Some(host)) = (step, &self.host) {
-                host.unmap(bar, range);
-            }
-        }
-    }
-
-    /// Maps what the shadow decodes now.
-    fn map(&mut self) {
-        let next = self.below.bar_map();
-        for step in self.applied.maps_to(&next) {
-            if let (BarStep::Map { bar, range }, Some(host)) = (step, &self.host) {
-                host.map(bar, range);
-            }
-        }
-        self.applied = next;
-    }
-
-    fn write_below(&mut self, at: ConfigAccess, value: u32) -> Effects {
-        let (effects, forward) = self.below.write(at, value);
-        // A device that does not decode any more must not be reached any more, so its slots go first; one that decodes
-        // again must do so before it is reached.
-        self.unmap_to(&self.below.bar_map());
-        if let Some(forward) = forward
-            && let Err(error) = self.below.forward(forward)
-        {
-            self.bars.refused(&error);
-        }
-        self.map();
-        if effects.intersects(Effects::MSI | Effects::FUNCTION_RESET) {
-            self.interrupts.follow(self.below.shadow().msi());
-        }
-        effects
-    }
-
-    /// Gives the device back: nothing of it is mapped, it interrupts nobody, reaches no memory and is reset.
+    /// Gives the device back: nothing of it is mapped, it interrupts nobody, is reset, and reaches no memory. Then the
+    /// guest reads ones, as where there is no function. Says what the host refused meanwhile.
     ///
     /// Doing so again does nothing.
     pub fn detach(&mut self) -> Vec<HostError> {
         if std::mem::replace(&mut self.is_detached, true) {
             return Vec::new();
         }
-        self.unmap_to(&BarMap::EMPTY);
-        self.applied = BarMap::EMPTY;
+        self.unmap(&BarMap::EMPTY);
         self.interrupts.stop();
-        let reset = self.device.reset().err();
-        let unmapped = self.dma.drain(..).rev();
-        let unmapped = unmapped.filter_map(|part| self.device.unmap_dma(part.start, part.len).err());
-        reset.into_iter().chain(unmapped).collect()
+        self.undo.unwind()
+    }
+
+    /// Unmaps what is not in `next`.
+    fn unmap(&mut self, next: &BarMap) {
+        for step in self.mapped.unmaps_to(next) {
+            if let (BarStep::Unmap { bar, range }, Some(host)) = (step, &self.host) {
+                host.unmap(bar, range);
+            }
+        }
+        // What is left decides what has to be mapped, be it that the device refuses what it was unmapped for.
+        let mut ranges = [None; BAR_COUNT];
+        for (bar, range) in (0_u8..).zip(&mut ranges) {
+            *range = self.mapped.get(bar).filter(|range| next.get(bar) == Some(*range));
+        }
+        self.mapped = BarMap::new(ranges);
+    }
+
+    /// Maps what the shadow decodes now.
+    fn map(&mut self) {
+        let next = self.below.bar_map();
+        for step in self.mapped.maps_to(&next) {
+            if let (BarStep::Map { bar, range }, Some(host)) = (step, &self.host) {
+                host.map(bar, range);
+            }
+        }
+        self.mapped = next;
+    }
+
+    fn write_below(&mut self, at: ConfigAccess, value: u32) -> Effects {
+        let (effects, forward) = self.below.write(at, value);
+        let resets = effects.contains(Effects::FUNCTION_RESET);
+        let next = self.below.bar_map();
+        self.unmap(&next);
+        if resets {
+            self.interrupts.stop();
+        }
+        let sent = forward.map_or(Ok(()), |forward| self.below.forward(forward));
+        if let Err(error) = &sent {
+            // The shadow is as before, and so is the map.
+            self.bars.refused(error);
+        } else if resets {
+            self.follow_reset();
+        }
+        self.map();
+        if effects.intersects(Effects::MSI | Effects::FUNCTION_RESET) {
+            self.interrupts.follow(self.below.shadow().msi());
+        }
+        if sent.is_ok() { effects } else { Effects::empty() }
+    }
+
+    /// A host gives a device its registers back after a reset; the guest's function has lost them.
+    fn follow_reset(&self) {
+        let command = self.below.shadow().registers().u16(spec::COMMAND);
+        if let Err(error) = config::write_u16(&*self.device, spec::COMMAND, command) {
+            self.bars.refused(&error);
+        }
     }
 }
 
@@ -134,19 +163,27 @@ impl Drop for AssignedFunction {
 
 impl ConfigSpace for AssignedFunction {
     fn config_read(&mut self, at: ConfigAccess) -> u32 {
-        let owned = lock(&self.igd).config_owns(at);
-        if owned == at.width().ones() {
-            return lock(&self.igd).config_read(at, 0);
+        let ones = at.width().ones();
+        if self.is_detached {
+            return ones;
         }
-        let below = self.below.read(at).unwrap_or_else(|error| {
-            self.bars.refused(&error);
-            u32::MAX
-        });
-        lock(&self.igd).config_read(at, below)
+        let below = if self.bars.igd().config_owns(at) == ones {
+            0
+        } else {
+            self.below.read(at).unwrap_or_else(|error| {
+                self.bars.refused(&error);
+                ones
+            })
+        };
+        self.bars.igd().config_read(at, below)
     }
 
     fn config_write(&mut self, at: ConfigAccess, value: u32) -> Effects {
-        let taken = lock(&self.igd).config_write(at, value);
+        if self.is_detached {
+            return Effects::empty();
+        }
+        let taken = self.bars.igd().config_write(at, value);
+        tell(taken.event());
         let forwards = taken.forwards();
         forwards.fold(Effects::empty(), |effects, (at, value)| {
             effects | self.write_below(at, value)
@@ -154,19 +191,25 @@ impl ConfigSpace for AssignedFunction {
     }
 
     fn bar_map(&self) -> BarMap {
-        self.applied
+        if self.is_detached {
+            BarMap::EMPTY
+        } else {
+            self.below.bar_map()
+        }
     }
 
     fn reset(&mut self) -> Effects {
-        self.unmap_to(&BarMap::EMPTY);
-        self.applied = BarMap::EMPTY;
+        if self.is_detached {
+            return Effects::empty();
+        }
+        self.unmap(&BarMap::EMPTY);
         self.interrupts.stop();
-        if let Err(error) = self.device.reset() {
-            log::warn!("{}: {error}", self.device.name());
+        if let Err(error) = config::reset(&*self.device) {
+            log::warn!("{}: {error}; it starts again as it is", self.device.name());
         }
         let effects = self.below.reset_shadow();
-        lock(&self.igd).reset();
-        self.interrupts.start();
+        self.bars.igd().reset();
+        self.interrupts.follow(None);
         effects
     }
 }

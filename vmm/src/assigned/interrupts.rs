@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Interrupts from the device to the guest, without this process in between.
 //!
-//! A storm is bounded by the host: INTx is masked when it fires until the guest has served it (resample), and messages
+//! A storm is bounded by the host: INTx is masked when it fires, until the guest has served it (resample), and messages
 //! that arrive while one is pending count as one in the eventfd.
 
 use std::io;
@@ -10,19 +10,23 @@ use std::sync::Arc;
 use pci_model::{MsiMessage, MsiState};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
+use super::config;
 use crate::backend::{HostDevice, HostError, InterruptKind};
 use crate::irq::{IrqError, IrqRouter};
+
+/// Message control in the capability, and what of it says how many vectors send.
+const CONTROL: u16 = 2;
+const CONTROL_SENDS: u16 = 0b111 << 4 | 1;
 
 /// INTx on its way to an input.
 #[derive(Debug)]
 struct Line {
     gsi: u32,
     trigger: EventFd,
-    /// Open as long as KVM signals it.
-    _resample: EventFd,
+    resample: EventFd,
 }
 
-/// One vector of MSI.
+/// A vector of MSI.
 #[derive(Debug)]
 struct Vector {
     gsi: u32,
@@ -37,14 +41,17 @@ pub(super) struct Interrupts {
     device: Arc<dyn HostDevice>,
     irq: Arc<IrqRouter>,
     has_pin: bool,
+    /// Where the MSI capability is.
+    msi_at: Option<u16>,
     gsi: Option<u32>,
+    sends_messages: bool,
     line: Option<Line>,
     vectors: Vec<Vector>,
 }
 
 /// An interrupt that cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum InterruptError {
+enum InterruptError {
     #[error(transparent)]
     Host(#[from] HostError),
     #[error(transparent)]
@@ -54,13 +61,16 @@ pub(super) enum InterruptError {
 }
 
 impl Interrupts {
-    pub(super) fn new(device: Arc<dyn HostDevice>, irq: Arc<IrqRouter>, has_pin: bool) -> Self {
-        let has_pin = has_pin && device.interrupt_count(InterruptKind::Intx) > 0;
+    /// No interrupts yet. `pin` is the register of the function.
+    pub(super) fn new(device: Arc<dyn HostDevice>, irq: Arc<IrqRouter>, pin: u8, msi_at: Option<u8>) -> Self {
+        let has_pin = pin != 0 && device.interrupt_count(InterruptKind::Intx) > 0;
         Self {
             device,
             irq,
             has_pin,
+            msi_at: msi_at.map(u16::from),
             gsi: None,
+            sends_messages: false,
             line: None,
             vectors: Vec::new(),
         }
@@ -68,47 +78,46 @@ impl Interrupts {
 
     /// Lets the pin lead to this input.
     pub(super) fn set_gsi(&mut self, gsi: Option<u32>) {
-        if self.gsi == gsi {
+        if std::mem::replace(&mut self.gsi, gsi) == gsi {
             return;
         }
-        self.gsi = gsi;
-        if self.vectors.is_empty() {
-            self.stop_line();
-            self.start_line();
+        match (gsi, self.line.take()) {
+            (Some(gsi), Some(line)) => self.reroute(line, gsi),
+            (None, Some(line)) => self.end_line(&line),
+            (_, None) if self.sends_messages => {}
+            (_, None) => self.start_line(),
         }
     }
 
-    /// Follows what the guest wrote to the MSI capability.
+    /// Does what the state of the MSI capability asks for; without it, or while it is disabled, the pin serves.
     pub(super) fn follow(&mut self, msi: Option<MsiState>) {
         let Some(msi) = msi.filter(|msi| msi.enabled) else {
-            if !self.vectors.is_empty() {
-                self.stop_vectors();
-                self.start_line();
-            }
+            self.sends_messages = false;
+            self.stop_vectors();
+            self.start_line();
             return;
         };
+        self.sends_messages = true;
+        if let Some(line) = self.line.take() {
+            self.end_line(&line);
+        }
         let count = u32::from(msi.vectors).min(self.device.interrupt_count(InterruptKind::Msi));
-        if usize::try_from(count) != Ok(self.vectors.len()) {
+        if u32::try_from(self.vectors.len()) != Ok(count) {
             self.stop_vectors();
-            self.stop_line();
             if let Err(error) = self.start_vectors(&msi, count) {
                 log::error!("MSI: {error}; the guest gets no interrupts");
-                self.stop_vectors();
-                return;
+                return self.stop_vectors();
             }
         }
         self.update_vectors(&msi);
     }
 
-    /// Ends all interrupts.
+    /// Ends all interrupts, until [`follow`](Self::follow).
     pub(super) fn stop(&mut self) {
         self.stop_vectors();
-        self.stop_line();
-    }
-
-    /// Starts again after [`stop`](Self::stop), with the pin.
-    pub(super) fn start(&mut self) {
-        self.start_line();
+        if let Some(line) = self.line.take() {
+            self.end_line(&line);
+        }
     }
 
     fn start_line(&mut self) {
@@ -117,44 +126,68 @@ impl Interrupts {
         };
         match self.connect_line(gsi) {
             Ok(line) => self.line = Some(line),
-            Err(error) => {
-                log::error!("INTx at GSI {gsi}: {error}; the guest gets no interrupts by the pin");
-                self.ended(InterruptKind::Intx);
-            }
+            Err(error) => log::error!("INTx at GSI {gsi}: {error}; the guest gets no interrupts from the pin"),
         }
     }
 
     fn connect_line(&self, gsi: u32) -> Result<Line, InterruptError> {
-        let (trigger, resample) = (EventFd::new(EFD_NONBLOCK)?, EventFd::new(EFD_NONBLOCK)?);
-        self.device.enable_interrupt(InterruptKind::Intx, &[&trigger])?;
-        // What fires until KVM listens would be lost, and the pin stay masked: start from a known state.
-        self.device.mask_intx()?;
-        self.irq.connect_level(gsi, &trigger, &resample)?;
         let line = Line {
             gsi,
-            trigger,
-            _resample: resample,
+            trigger: EventFd::new(EFD_NONBLOCK)?,
+            resample: EventFd::new(EFD_NONBLOCK)?,
         };
-        let unmasked = self
-            .device
-            .set_intx_resample(&line._resample)
-            .and_then(|()| self.device.unmask_intx());
-        if unmasked.is_err() {
-            self.irq.disconnect(gsi, &line.trigger);
+        self.device.enable_interrupt(InterruptKind::Intx, &[&line.trigger])?;
+        // Masked it is in a known state, whether or not it has fired already.
+        let connected = self.device.mask_intx().map_err(InterruptError::from).and_then(|()| {
+            let connected = self.irq.connect_level(gsi, &line.trigger, &line.resample);
+            Ok(connected?)
+        });
+        if let Err(error) = connected {
+            self.end(InterruptKind::Intx);
+            return Err(error);
         }
-        unmasked?;
+        let resample = self.device.set_intx_resample(&line.resample);
+        if let Err(error) = resample.and_then(|()| self.device.unmask_intx()) {
+            self.end_line(&line);
+            return Err(error.into());
+        }
         Ok(line)
     }
 
-    fn stop_line(&mut self) {
-        if let Some(line) = self.line.take() {
+    /// Moves the line to another input. A level that is still asserted fires there once unmasked.
+    fn reroute(&mut self, mut line: Line, gsi: u32) {
+        let moved = self.device.mask_intx().map_err(InterruptError::from).and_then(|()| {
             self.irq.disconnect(line.gsi, &line.trigger);
-            self.ended(InterruptKind::Intx);
+            if let Err(error) = self.irq.connect_level(gsi, &line.trigger, &line.resample) {
+                self.end(InterruptKind::Intx);
+                return Err(error.into());
+            }
+            line.gsi = gsi;
+            Ok(())
+        });
+        match moved {
+            Ok(()) => match self.device.unmask_intx() {
+                Ok(()) => self.line = Some(line),
+                Err(error) => {
+                    log::error!("INTx at GSI {gsi}: {error}; the guest gets no interrupts from the pin");
+                    self.end_line(&line);
+                }
+            },
+            Err(InterruptError::Host(error)) => {
+                log::error!("INTx at GSI {gsi}: {error}; it stays at GSI {}", line.gsi);
+                self.line = Some(line);
+            }
+            Err(error) => log::error!("INTx at GSI {gsi}: {error}; the guest gets no interrupts from the pin"),
         }
     }
 
+    fn end_line(&self, line: &Line) {
+        self.end(InterruptKind::Intx);
+        self.irq.disconnect(line.gsi, &line.trigger);
+    }
+
     fn start_vectors(&mut self, msi: &MsiState, count: u32) -> Result<(), InterruptError> {
-        for vector in (0_u8..).take(usize::try_from(count).unwrap_or(0)) {
+        for vector in (0_u8..32).zip(0..count).map(|(vector, _)| vector) {
             let Some(message) = msi.message(vector) else { break };
             let trigger = EventFd::new(EFD_NONBLOCK)?;
             let gsi = self.irq.add_message(message)?;
@@ -166,28 +199,22 @@ impl Interrupts {
             });
         }
         let triggers: Vec<&EventFd> = self.vectors.iter().map(|vector| &vector.trigger).collect();
+        if triggers.is_empty() {
+            return Ok(());
+        }
         self.device.enable_interrupt(InterruptKind::Msi, &triggers)?;
-        Ok(())
+        // A peer that emulates the device sends only if its register says so. The kernel sets that of the hardware
+        // itself, and takes no enable before the eventfds.
+        let vectors = u16::from(msi.vectors).min(32);
+        let sends = u16::try_from(vectors.trailing_zeros()).unwrap_or(0) << 4 | 1;
+        Ok(self.set_control(sends)?)
     }
 
     /// Follows messages and masks. What a masked vector fires waits in its eventfd.
     fn update_vectors(&mut self, msi: &MsiState) {
         for (index, vector) in (0_u8..32).zip(&mut self.vectors) {
             let Some(message) = msi.message(index) else { break };
-            let is_masked = msi.masked >> index & 1 != 0;
-            let mut result = Ok(());
-            if vector.message != message {
-                result = self.irq.change_message(vector.gsi, message);
-                vector.message = message;
-            }
-            if is_masked && vector.is_connected {
-                self.irq.disconnect(vector.gsi, &vector.trigger);
-                vector.is_connected = false;
-            } else if !is_masked && !vector.is_connected {
-                result = result.and_then(|()| self.irq.connect(vector.gsi, &vector.trigger));
-                vector.is_connected = result.is_ok();
-            }
-            if let Err(error) = result {
+            if let Err(error) = vector.update(&self.irq, message, msi.masked >> index & 1 != 0) {
                 log::error!("MSI vector {index}: {error}");
             }
         }
@@ -197,7 +224,10 @@ impl Interrupts {
         if self.vectors.is_empty() {
             return;
         }
-        self.ended(InterruptKind::Msi);
+        if let Err(error) = self.set_control(0) {
+            log::warn!("{error}");
+        }
+        self.end(InterruptKind::Msi);
         for vector in self.vectors.drain(..) {
             if vector.is_connected {
                 self.irq.disconnect(vector.gsi, &vector.trigger);
@@ -206,9 +236,33 @@ impl Interrupts {
         }
     }
 
-    fn ended(&self, kind: InterruptKind) {
+    fn set_control(&self, sends: u16) -> Result<(), HostError> {
+        let Some(at) = self.msi_at.map(|at| at + CONTROL) else {
+            return Ok(());
+        };
+        let control = config::read_u16(&*self.device, at)?;
+        config::write_u16(&*self.device, at, control & !CONTROL_SENDS | sends)
+    }
+
+    fn end(&self, kind: InterruptKind) {
         if let Err(error) = self.device.disable_interrupt(kind) {
             log::warn!("{error}");
         }
+    }
+}
+
+impl Vector {
+    fn update(&mut self, irq: &IrqRouter, message: MsiMessage, is_masked: bool) -> Result<(), IrqError> {
+        if self.message != message {
+            irq.change_message(self.gsi, message)?;
+            self.message = message;
+        }
+        match (is_masked, self.is_connected) {
+            (true, true) => irq.disconnect(self.gsi, &self.trigger),
+            (false, false) => irq.connect(self.gsi, &self.trigger)?,
+            _ => {}
+        }
+        self.is_connected = !is_masked;
+        Ok(())
     }
 }

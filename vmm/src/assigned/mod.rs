@@ -1,20 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The assigned function: the parts of a plan that concern the device, carried out.
+//!
+//! [`apply()`] gives the device guest memory and puts it together as the guest is to see it. [`AssignedFunction`] is
+//! what the guest's bus has; [`AssignedBars`] serves what leaves the guest of accesses to BARs and VGA ranges. MSI-X is
+//! hidden from the guest: no integrated graphics device has it, and nobody would serve its table.
 
 mod apply;
 mod bars;
 mod config;
 mod function;
+mod gtt;
 mod interrupts;
+mod pieces;
 mod rom;
+mod undo;
 
 use std::fmt;
 
 use pci_model::BarRange;
 
 pub use apply::{Applied, ApplyError, apply};
-pub use bars::{AssignedBars, Piece};
+pub use bars::AssignedBars;
 pub use function::AssignedFunction;
+pub use pieces::Piece;
 
 /// What a machine does for the BARs of an assigned function; 6 is the ROM.
 pub trait BarHost: Send + Sync + fmt::Debug {

@@ -62,6 +62,28 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// Writes zeros to `len` bytes from `offset`, both multiples of 8, and says whether they lie in the mapping.
+    ///
+    /// A device that does not answer any more is a fault that this process [survives](crate::fault).
+    #[must_use]
+    pub fn clear(&self, offset: u64, len: u64) -> bool {
+        let end = offset
+            .checked_add(len)
+            .filter(|end| *end <= self.len() && (offset | len).is_multiple_of(8));
+        let (Some(_), Ok(offset), Ok(len)) = (end, usize::try_from(offset), usize::try_from(len)) else {
+            return false;
+        };
+        for at in (offset..offset + len).step_by(8) {
+            // SAFETY: the eight bytes lie in the mapping, which is writable, and are aligned as mappings are; the
+            // memory is a device's, so that no reference to it exists.
+            #[expect(unsafe_code, reason = "a store to memory of a device")]
+            unsafe {
+                self.addr.cast::<u8>().add(at).cast::<u64>().write_volatile(0);
+            }
+        }
+        true
+    }
+
     /// Its address in this process.
     #[must_use]
     pub fn hva(&self) -> u64 {

@@ -21,6 +21,17 @@ const IRQ0_OVERRIDE: u16 = 0x8002;
 /// Sleep states S0 to S5: S3 and S4 are not there, S5 is.
 const SLEEP_STATES: [u8; 6] = [0x80, 0, 0, 0x01, 0x02, 0x80];
 
+/// The map in the kinds that firmware knows: SeaBIOS and OVMF leave out what is neither RAM nor reserved.
+fn known(map: &[Entry]) -> Vec<Entry> {
+    let kind = |kind| if kind == e820::RAM { e820::RAM } else { e820::RESERVED };
+    map.iter()
+        .map(|entry| Entry {
+            kind: kind(entry.kind),
+            ..*entry
+        })
+        .collect()
+}
+
 /// The device with the items of a machine: its memory map and tables, and the files of a plan.
 ///
 /// # Errors
@@ -52,7 +63,7 @@ pub fn fw_cfg(board: &BoardInfo, map: &[Entry], tables: &Tables, files: &[Firmwa
         ("etc/acpi/rsdp", tables.rsdp.clone()),
         ("etc/acpi/tables", tables.tables.clone()),
         ("etc/boot-fail-wait", u32::MAX.to_le_bytes().into()),
-        ("etc/e820", e820::to_bytes(map)),
+        ("etc/e820", e820::to_bytes(&known(map))),
         ("etc/smbios/smbios-anchor", smbios.anchor),
         ("etc/smbios/smbios-tables", smbios.tables),
         ("etc/system-states", SLEEP_STATES.into()),

@@ -55,7 +55,12 @@ pub(super) fn run(args: RunArgs) -> Result<u8, Failure> {
     let mut machine = Machine::new(hypervisor, options, &plan, &facts, device, romfile).map_err(Failure::failed)?;
     if let Some(path) = &args.trace {
         let file = BufWriter::with_capacity(1 << 18, files::create(path)?);
-        let trace = TraceWriter::new(file, &machine.inventory(), args.machine.machine.into());
+        let trace = TraceWriter::new(
+            file,
+            &machine.inventory(),
+            args.machine.machine.into(),
+            machine.ram().clone(),
+        );
         machine.observe(Box::new(trace));
     }
     let limit = args.exit_after.map(Duration::from_secs);

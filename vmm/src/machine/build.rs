@@ -10,11 +10,12 @@ use igd_quirks::facts::{Extent, HostFacts};
 use igd_quirks::plan::Plan;
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, KVM_PIT_SPEAKER_DUMMY, kvm_pit_config};
 use kvm_ioctls::{Kvm, VmFd};
-use pci_model::{Bdf, CONFIG_PORT, CONFIG_PORTS, ConfigAccess, ConfigSpace, Width};
+use pci_model::{Bar, Bdf, CONFIG_PORT, CONFIG_PORTS, ConfigAccess, ConfigSpace, Width};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::board;
 use super::chipset::Chipset;
+use super::functions::BoardFunction;
 use super::io::{Attached, FW_CFG_PORT, Io, Observer, lock};
 use super::slots::Slots;
 use super::space::{PortOwner, Space};
@@ -72,12 +73,23 @@ pub struct Machine {
 /// What a machine consists of, as configuration space and fw_cfg show it before it runs.
 #[derive(Debug)]
 pub struct Inventory {
-    /// Functions with the 256 bytes of their configuration space.
-    pub functions: Vec<(Bdf, [u8; 256])>,
+    /// The functions, by rising address.
+    pub functions: Vec<FunctionInventory>,
     /// Items of fw_cfg: key, name of a file, content as far as it lies in memory.
     pub items: Vec<(u16, Option<String>, Vec<u8>)>,
     /// RAM.
     pub ram: Vec<Extent>,
+}
+
+/// A function before the machine runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FunctionInventory {
+    /// Its address.
+    pub bdf: Bdf,
+    /// Its configuration space.
+    pub config: [u8; 256],
+    /// Its BARs by index, 6 for the ROM.
+    pub bars: Vec<(u8, Bar)>,
 }
 
 impl fmt::Debug for Machine {
@@ -198,13 +210,25 @@ impl Machine {
                     }
                 }
             }
-            functions.push((bdf, config));
+            let bars = match chipset.bus_mut().get(bdf) {
+                Some(BoardFunction::Assigned(function)) => (0..7)
+                    .filter_map(|index| Some((index, function.bars().get(index)?)))
+                    .collect(),
+                _ => Vec::new(),
+            };
+            functions.push(FunctionInventory { bdf, config, bars });
         }
         Inventory {
             functions,
             items: items(&lock(&self.io.fw_cfg)),
             ram: self.ram.extents().to_vec(),
         }
+    }
+
+    /// Guest RAM.
+    #[must_use]
+    pub const fn ram(&self) -> &GuestRam {
+        &self.ram
     }
 
     /// Lets someone see the accesses that leave the guest.

@@ -17,13 +17,27 @@ use crate::devices::{Device, Request};
 /// First port of the fw_cfg device.
 pub(super) const FW_CFG_PORT: u16 = 0x510;
 
-/// Sees accesses in the order in which they are answered.
+/// Sees accesses in the order in which they are answered. Reads are told with their answer, writes before they are done.
 pub trait Observer: Send + fmt::Debug {
     /// `data.len() / size` accesses of `size` bytes to a port.
-    fn port(&mut self, is_write: bool, port: u16, size: usize, data: &[u8]);
+    fn port(&mut self, is_write: bool, port: u16, size: usize, data: &[u8], seen: Seen);
 
     /// One access to memory.
-    fn memory(&mut self, is_write: bool, addr: u64, data: &[u8]);
+    fn memory(&mut self, is_write: bool, addr: u64, data: &[u8], seen: Seen);
+
+    /// A write to a port has been done, with what it did to memory.
+    fn done(&mut self, port: u16);
+}
+
+/// Who answered an access that an [`Observer`] sees.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Seen {
+    /// Configuration space or fw_cfg.
+    Register,
+    /// A BAR of the assigned function, at this offset.
+    Bar(u8, u64),
+    /// A legacy VGA range of the assigned function.
+    Vga,
 }
 
 /// Accesses that left the guest, by owner.
@@ -77,6 +91,16 @@ pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Io {
+    /// What an observer is told of a port, if anything.
+    fn seen(&self, owner: PortOwner, port: u16) -> Option<Seen> {
+        match owner {
+            PortOwner::Config | PortOwner::FwCfg => Some(Seen::Register),
+            PortOwner::Bar(bar) => Some(Seen::Bar(bar, self.space.bar_offset(bar, port))),
+            PortOwner::Vga => Some(Seen::Vga),
+            PortOwner::Device(_) | PortOwner::Nobody => None,
+        }
+    }
+
     /// Answers `data.len() / size` reads of a port.
     pub(super) fn port_read(&self, port: u16, size: usize, data: &mut [u8]) {
         let owner = self.space.port_owner(port);
@@ -87,23 +111,24 @@ impl Io {
                 self.port_read_one(owner, port, item);
             }
         }
-        if is_observed(owner)
-            && let Some(observer) = &self.observer
-        {
-            lock(observer).port(false, port, size, data);
+        if let Some((observer, seen)) = self.observer.as_ref().zip(self.seen(owner, port)) {
+            lock(observer).port(false, port, size, data, seen);
         }
     }
 
     /// Takes `data.len() / size` writes of a port.
     pub(super) fn port_write(&self, port: u16, size: usize, data: &[u8]) -> Option<Request> {
         let owner = self.space.port_owner(port);
-        if is_observed(owner)
-            && let Some(observer) = &self.observer
-        {
-            lock(observer).port(true, port, size, data);
+        let observer = self.observer.as_ref().zip(self.seen(owner, port));
+        if let Some((observer, seen)) = observer {
+            lock(observer).port(true, port, size, data, seen);
         }
         let items = data.chunks(size.max(1));
-        items.fold(None, |request, item| self.port_write_one(owner, port, item).or(request))
+        let request = items.fold(None, |request, item| self.port_write_one(owner, port, item).or(request));
+        if let Some((observer, _)) = observer {
+            lock(observer).done(port);
+        }
+        request
     }
 
     fn fw_cfg_read(&self, port: u16, data: &mut [u8]) {
@@ -225,20 +250,16 @@ impl Io {
                 data.fill(0xff);
             }
         }
-        if is_memory_observed(owner)
-            && let Some(observer) = &self.observer
-        {
-            lock(observer).memory(false, addr, data);
+        if let Some((observer, seen)) = self.observer.as_ref().zip(seen_in_memory(owner)) {
+            lock(observer).memory(false, addr, data, seen);
         }
     }
 
     /// Takes a write to memory that nothing backs, or that is read-only.
     pub(super) fn memory_write(&self, addr: u64, data: &[u8]) -> Option<Request> {
         let owner = self.space.memory_owner(addr);
-        if is_memory_observed(owner)
-            && let Some(observer) = &self.observer
-        {
-            lock(observer).memory(true, addr, data);
+        if let Some((observer, seen)) = self.observer.as_ref().zip(seen_in_memory(owner)) {
+            lock(observer).memory(true, addr, data, seen);
         }
         match owner {
             Some((MemoryOwner::Ecam, offset)) => {
@@ -306,17 +327,12 @@ impl Io {
 /// Ports of the ACPI registers.
 const ACPI_PORTS: u16 = 0x40;
 
-/// Whether accesses are told to the observer: those that a trace is about.
-const fn is_observed(owner: PortOwner) -> bool {
-    matches!(
-        owner,
-        PortOwner::Config | PortOwner::FwCfg | PortOwner::Bar(_) | PortOwner::Vga
-    )
-}
-
-const fn is_memory_observed(owner: Option<(MemoryOwner, u64)>) -> bool {
-    matches!(
-        owner,
-        Some((MemoryOwner::Ecam | MemoryOwner::Bar(_) | MemoryOwner::Vga, _))
-    )
+/// What an observer is told of memory, if anything.
+const fn seen_in_memory(owner: Option<(MemoryOwner, u64)>) -> Option<Seen> {
+    match owner {
+        Some((MemoryOwner::Ecam, _)) => Some(Seen::Register),
+        Some((MemoryOwner::Bar(bar), offset)) => Some(Seen::Bar(bar, offset)),
+        Some((MemoryOwner::Vga, _)) => Some(Seen::Vga),
+        Some((MemoryOwner::Rcba | MemoryOwner::Shadow, _)) | None => None,
+    }
 }

@@ -17,9 +17,9 @@ mod view;
 
 use igd_quirks::facts::Extent;
 
-pub use build::{Hypervisor, Inventory, Machine};
+pub use build::{FunctionInventory, Hypervisor, Inventory, Machine};
 pub use error::MachineError;
-pub use io::{Counters, Observer};
+pub use io::{Counters, Observer, Seen};
 pub use options::{Boot, MachineOptions, Output};
 pub use run::{End, Outcome, Status};
 

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Interrupts in the controllers of a real virtual machine. Without `/dev/kvm` the tests say so and do nothing.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use igd_vmm::irq::IrqRouter;
+use kvm_bindings::{KVM_IRQCHIP_IOAPIC, kvm_irqchip, kvm_lapic_state};
+use kvm_ioctls::{Kvm, VcpuFd, VmFd};
+
+use super::fake::MSI;
+use super::{Bench, write};
+
+/// Spurious-interrupt vector register of the local APIC; bit 8 enables it.
+const SPURIOUS: usize = 0xf0;
+/// Interrupt request register: 32 bits every 16 bytes.
+const REQUESTS: usize = 0x200;
+
+struct Guest {
+    vm: Arc<VmFd>,
+    vcpu: VcpuFd,
+}
+
+impl Guest {
+    fn new() -> Option<Self> {
+        let kvm = match Kvm::new() {
+            Ok(kvm) => kvm,
+            Err(error) => {
+                println!("skipped: /dev/kvm: {error}");
+                return None;
+            }
+        };
+        let vm = Arc::new(kvm.create_vm().unwrap());
+        vm.create_irq_chip().unwrap();
+        let vcpu = vm.create_vcpu(0).unwrap();
+        let mut lapic = vcpu.get_lapic().unwrap();
+        for (to, from) in lapic.regs[SPURIOUS..].iter_mut().zip(0x1ff_u32.to_le_bytes()) {
+            *to = i8::from_le_bytes([from]);
+        }
+        vcpu.set_lapic(&lapic).unwrap();
+        Some(Self { vm, vcpu })
+    }
+
+    fn bench(&self) -> Bench {
+        let mut bench = Bench::new();
+        bench.irq = Arc::new(IrqRouter::new(Arc::clone(&self.vm)).unwrap());
+        bench
+    }
+
+    /// Whether the processor is asked to serve this vector.
+    fn is_requested(&self, vector: usize) -> bool {
+        let lapic: kvm_lapic_state = self.vcpu.get_lapic().unwrap();
+        let [byte] = lapic.regs[REQUESTS + vector / 32 * 16 + vector % 32 / 8].to_le_bytes();
+        byte >> (vector % 8) & 1 != 0
+    }
+
+    /// Whether an input of the I/O APIC is asserted.
+    fn is_asserted(&self, input: u32) -> bool {
+        let mut chip = kvm_irqchip {
+            chip_id: KVM_IRQCHIP_IOAPIC,
+            ..Default::default()
+        };
+        self.vm.get_irqchip(&mut chip).unwrap();
+        // SAFETY: this chip's state was asked for, and all bits of it are numbers.
+        #[expect(unsafe_code, reason = "a union of the kernel's")]
+        let irr = unsafe { chip.chip.ioapic.irr };
+        irr >> input & 1 != 0
+    }
+}
+
+/// An eventfd is served by a worker of the kernel.
+fn eventually(condition: impl Fn() -> bool) -> bool {
+    let end = Instant::now() + Duration::from_secs(5);
+    while !condition() {
+        if Instant::now() > end {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
+#[test]
+fn messages_reach_the_processor() {
+    let Some(guest) = Guest::new() else { return };
+    let bench = guest.bench();
+    let mut applied = bench.start();
+    let function = &mut applied.function;
+    function.set_intx_gsi(Some(10));
+    let _ = write(function, MSI + 4, 4, 0xfee0_0000);
+    let _ = write(function, MSI + 12, 2, 0x0041);
+    let _ = write(function, MSI + 2, 2, 1);
+    bench.device.fire(0);
+    assert!(eventually(|| guest.is_requested(0x41)));
+    assert!(!guest.is_requested(0x52));
+
+    // A masked vector waits, and takes the message that is valid when it is unmasked.
+    let _ = write(function, MSI + 16, 4, 1);
+    bench.device.fire(0);
+    let _ = write(function, MSI + 12, 2, 0x0052);
+    thread::sleep(Duration::from_millis(20));
+    assert!(!guest.is_requested(0x52));
+    let _ = write(function, MSI + 16, 4, 0);
+    assert!(eventually(|| guest.is_requested(0x52)));
+
+    // And back to the pin, which is free again to be connected.
+    let _ = write(function, MSI + 2, 2, 0);
+    bench.device.fire(0);
+    assert!(eventually(|| guest.is_asserted(10)));
+}
+
+#[test]
+fn the_level_of_the_pin_follows_its_route() {
+    let Some(guest) = Guest::new() else { return };
+    let bench = guest.bench();
+    let mut applied = bench.start();
+    let function = &mut applied.function;
+    function.set_intx_gsi(Some(16));
+    bench.device.fire(0);
+    assert!(eventually(|| guest.is_asserted(16)));
+    function.set_intx_gsi(Some(22));
+    assert!(
+        eventually(|| !guest.is_asserted(16)),
+        "a level falls when its source goes"
+    );
+    bench.device.fire(0);
+    assert!(eventually(|| guest.is_asserted(22)));
+    assert!(applied.function.detach().is_empty());
+    assert!(eventually(|| !guest.is_asserted(22)));
+}
