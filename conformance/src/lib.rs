@@ -24,6 +24,7 @@
 //! ```
 
 pub mod cli;
+pub mod compare;
 pub mod corpus;
 pub mod diff;
 pub mod expect;

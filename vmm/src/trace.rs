@@ -14,6 +14,18 @@ use vm_memory::{Bytes, GuestAddress};
 use crate::machine::{BoardKind, FunctionInventory, Inventory, Observer, Seen};
 use crate::memory::GuestRam;
 
+/// Names of the items without a file, as in recorded traces.
+const ITEMS: [(u16, &str); 9] = [
+    (0x00, "signature"),
+    (0x01, "id"),
+    (0x02, "uuid"),
+    (0x03, "ram-size"),
+    (0x04, "nographic"),
+    (0x05, "nb-cpus"),
+    (0x0e, "boot-menu"),
+    (0x0f, "max-cpus"),
+    (0x19, "file-dir"),
+];
 /// Content of an item that is written to the header at the most.
 const ITEM: usize = 1 << 16;
 
@@ -107,11 +119,11 @@ fn header(writer: &mut impl Write, inventory: &Inventory, kind: BoardKind) -> io
         writeln!(writer, "@function {bdf}")?;
     }
     for (key, name, bytes) in &inventory.items {
-        let name = match (key, name) {
-            (_, Some(name)) => name.clone(),
-            (0x19, None) => "file-dir".to_owned(),
-            (key, None) => format!("key-{key:#06x}"),
-        };
+        let known = ITEMS
+            .iter()
+            .find(|(of, _)| of == key)
+            .map(|(_, name)| (*name).to_owned());
+        let name = name.clone().or(known).unwrap_or_else(|| format!("key-{key:#06x}"));
         write!(writer, "@item {key:#06x} {} {name} ", bytes.len())?;
         hex(writer, bytes.get(..bytes.len().min(ITEM)).unwrap_or(&[]))?;
         writeln!(writer)?;

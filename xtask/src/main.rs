@@ -19,11 +19,12 @@ Examples:
   cargo xtask test -p pci-model -- carve     the tests of one crate whose names hold `carve`
   cargo xtask conformance                    the whole corpus; reports go to target/conformance
   cargo xtask conformance run fwcfg          one group of it
+  cargo xtask firmware                       SeaBIOS boots on both boards; needs /dev/kvm and the package seabios
   cargo xtask conformance --help             what igd-conformance itself can do
 
 Exit codes:
   0  as expected     1  something failed     2  wrong arguments
-  `conformance` keeps those of igd-conformance: 4 nothing selected, 100 unexpected results
+  `conformance` and `firmware` have those of igd-conformance: 4 nothing selected, 100 unexpected results
 
 A missing optional tool is a skip with a reason. With CI=1 a missing rustfmt or clippy is a failure.";
 
@@ -43,7 +44,7 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Task {
-    /// Lints, tests, docs, conformance: in CI's order, then a summary
+    /// Lints, tests, docs, conformance, firmware: in CI's order, then a summary
     Ci,
     /// rustfmt, clippy, features, arrows between crates, text, links, licences, cargo-deny
     Lint,
@@ -52,6 +53,8 @@ enum Task {
     /// Replay the corpus; all arguments go to igd-conformance
     #[command(disable_help_flag = true)]
     Conformance(tasks::conformance::Args),
+    /// The distribution's SeaBIOS on our VMM under KVM, with a simulated device
+    Firmware(tasks::firmware::Args),
     /// criterion; --save NAME records, --baseline NAME compares
     Bench(tasks::bench::Args),
     /// rustdoc with warnings denied; --open shows it
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::Lint => tasks::lint::run(),
         Task::Test(args) => tasks::test::run(&args).map(|()| 0),
         Task::Conformance(args) => tasks::conformance::run(&args),
+        Task::Firmware(args) => tasks::firmware::run(&args),
         Task::Bench(args) => tasks::bench::run(&args).map(|()| 0),
         Task::Doc(args) => tasks::doc::run(&args).map(|()| 0),
     };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The `igd-conformance` program.
 
+mod compare;
 mod list;
 mod output;
 mod reports;
@@ -70,6 +71,8 @@ enum Command {
     Record(Box<RecordArgs>),
     /// Compare two JSON reports; exit code 100 if something got worse
     Diff(reports::DiffArgs),
+    /// Compare what firmware did in two traces; exit code 100 if that differs
+    Compare(compare::CompareArgs),
     /// Join the JSON reports of the shards of a run
     Merge(reports::MergeArgs),
 }
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
         Some(Command::Check(args)) => list::check(&args),
         Some(Command::Record(args)) => record::run_to(&args, &mut output::Out).map(recorded),
         Some(Command::Diff(args)) => reports::diff(&args),
+        Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Merge(args)) => reports::merge(&args),
     };
     ExitCode::from(result.unwrap_or_else(|error| {

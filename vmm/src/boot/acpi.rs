@@ -5,6 +5,7 @@
 //! (`etc/table-loader`): records of 128 bytes.
 
 mod dsdt;
+mod routes;
 
 use acpi_tables::sdt::Sdt;
 
@@ -20,7 +21,8 @@ const SCI: u8 = 9;
 const LOCAL_APIC: u32 = 0xfee0_0000;
 const IO_APIC: u32 = 0xfec0_0000;
 /// Where firmware puts ECAM.
-pub(super) const ECAM: u64 = 0xb000_0000;
+const ECAM: u64 = 0xb000_0000;
+const ECAM_LEN: u64 = 256 << 20;
 const FACS_LEN: usize = 64;
 
 const RSDP_FILE: &str = "etc/acpi/rsdp";
@@ -108,9 +110,8 @@ fn fadt() -> Sdt {
         (56, PM_BASE),
         (64, PM_BASE + 4),
         (76, PM_BASE + 8),
-        (80, PM_BASE + 0x20),
-        // WBINVD works, C1 is there, no sleep button, the RTC wakes from S4, the timer has 24 bits, reset register.
-        (112, 1 | 1 << 2 | 1 << 5 | 1 << 7 | 1 << 10),
+        // WBINVD works, C1 is there; no power button, no sleep button, no wake-up by the RTC; there is a reset register.
+        (112, 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10),
     ];
     for (at, value) in dwords {
         table.write_u32(at, value);
@@ -124,11 +125,10 @@ fn fadt() -> Sdt {
     let bytes = [
         (52, ACPI_ENABLE),
         (53, ACPI_DISABLE),
-        (88, 4),  // PM1 event
-        (89, 2),  // PM1 control
-        (91, 4),  // PM timer
-        (92, 16), // GPE0
-        (108, 0x32),
+        (88, 4),     // PM1 event
+        (89, 2),     // PM1 control
+        (91, 4),     // PM timer, of 24 bits
+        (108, 0x32), // century
     ];
     for (at, value) in bytes {
         table.write_u8(at, value);
@@ -157,9 +157,8 @@ fn madt(board: &BoardInfo) -> Sdt {
     table.append_slice(&IO_APIC.to_le_bytes());
     table.append_slice(&[0; 4]);
     // The timer comes in at input 2; what is level-triggered, active high.
-    for (irq, gsi, flags) in [(0, 2, 0_u16), (SCI, 9, 0xd), (10, 10, 0xd), (11, 11, 0xd)] {
-        table.append_slice(&[2, 10, 0, irq]);
-        table.append_slice(&u32::from(gsi as u8).to_le_bytes());
+    for (irq, gsi, flags) in [(0, 2, 0_u16), (SCI, SCI, 0xd), (10, 10, 0xd), (11, 11, 0xd)] {
+        table.append_slice(&[2, 10, 0, irq, gsi, 0, 0, 0]);
         table.append_slice(&flags.to_le_bytes());
     }
     // NMI at LINT1 of every processor.
@@ -345,6 +344,21 @@ mod tests {
             assert_eq!(run(&tables, 0xe_0040), linked.bytes);
         }
         assert_eq!(tables(&board(BoardKind::Pc)).link(u32::MAX - 63), None);
+    }
+
+    #[test]
+    fn the_power_registers_are_where_firmware_puts_them() {
+        let table = fadt();
+        let at = |at| dword(table.as_slice(), at);
+        assert_eq!((table.len(), at(56), at(64), at(76)), (244, 0x600, 0x604, 0x608));
+        assert_eq!((at(80), table.as_slice()[92]), (0, 0), "no general-purpose events");
+        assert_eq!(table.as_slice()[46..48], [9, 0]);
+        assert_eq!(table.as_slice()[52..54], [0xf1, 0xf0]);
+        assert_eq!(
+            table.as_slice()[116..129],
+            [1, 8, 0, 1, 0xf9, 0x0c, 0, 0, 0, 0, 0, 0, 6]
+        );
+        assert!(adds_up(table.as_slice()));
     }
 
     #[test]

@@ -81,6 +81,22 @@ pub fn tables(board: &BoardInfo) -> Smbios {
     array.extend([0xfe, 0xff, 1, 0]);
     array.extend(if kib == 0x8000_0000 { ram } else { 0 }.to_le_bytes());
     all.add(16, 0x1000, &array, &[]);
+    // Memory device: in that array, no error, width unknown, size in MiB, DIMM, RAM; speeds and voltages unknown.
+    const EXTENDED: u16 = 0x7fff;
+    let mib = ram >> 20;
+    let size = u16::try_from(mib).unwrap_or(EXTENDED).min(EXTENDED);
+    let mut memory = vec![0x00, 0x10, 0xfe, 0xff];
+    memory.extend([0xff; 4]);
+    memory.extend(size.to_le_bytes());
+    memory.extend([9, 0, 1, 0, 7, 2, 0, 0, 0, 2, 0, 0, 0, 0]);
+    let extended = if size == EXTENDED {
+        u32::try_from(mib).unwrap_or(0x7fff_ffff)
+    } else {
+        0
+    };
+    memory.extend(extended.to_le_bytes());
+    memory.extend([0; 8]);
+    all.add(17, 0x1100, &memory, &["DIMM 0", "igd-vmm"]);
     for (index, extent) in (0_u16..16).zip(&board.ram) {
         // Range of addresses: 64-bit form.
         let mut range = vec![0xff; 8];
@@ -130,7 +146,7 @@ mod tests {
             let end = strings.windows(2).position(|pair| pair == [0, 0]).unwrap() + 2;
             rest = &strings[end..];
         }
-        assert_eq!(kinds, [1, 3, 4, 4, 4, 16, 19, 19, 32, 127]);
+        assert_eq!(kinds, [1, 3, 4, 4, 4, 16, 17, 19, 19, 32, 127]);
         assert_eq!(usize::from(anchor[0x1c]), kinds.len());
     }
 }

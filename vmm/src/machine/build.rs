@@ -65,6 +65,8 @@ pub struct Machine {
     pub(super) vcpus: Vec<Vcpu>,
     pub(super) ram: GuestRam,
     pub(super) device: Arc<dyn HostDevice>,
+    /// Whether a reset finds something to start with: a kernel that was put into RAM is gone.
+    pub(super) is_restartable: bool,
     /// The memory behind a slot.
     _flash: Option<Arc<GuestMemoryMmap>>,
     _kvm: Kvm,
@@ -144,7 +146,7 @@ impl Machine {
         space.attach(Arc::clone(&bars));
         let host: Arc<dyn assigned::BarHost> = Arc::clone(&space) as _;
         function.attach(host);
-        let chipset = Chipset::new(&board, plan, address, function, Arc::clone(&space))?;
+        let chipset = Chipset::new(&board, plan, address, function, Arc::clone(&space), flash.is_some())?;
         space.claim_ports(CONFIG_PORT, CONFIG_PORTS, PortOwner::Config);
         space.claim_ports(FW_CFG_PORT, fw_cfg.port_count(), PortOwner::FwCfg);
         if bars.has_vga() {
@@ -172,6 +174,7 @@ impl Machine {
             counters: super::Counters::default(),
             observer: None,
         });
+        let is_restartable = flash.is_some();
         let cpuid = cpuid(&kvm, plan)?;
         let vcpus = (0..board.cpus).map(|id| {
             let fd = vm
@@ -190,6 +193,7 @@ impl Machine {
             vcpus,
             ram,
             device,
+            is_restartable,
             _flash: flash,
             _kvm: kvm,
         })

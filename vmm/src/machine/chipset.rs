@@ -7,7 +7,9 @@ use igd_quirks::plan::{IsaBridgePlan, Patch, Plan};
 use lpc_bridge::{LpcBridge, Overlay};
 use pci_model::host_bridge::{I440Fx, Q35};
 use pci_model::isa_bridge::{Ich9, Piix3, Piix4Pm, PirqRoute};
-use pci_model::{Bdf, Bus, ConfigMechanism, Ecam, Effects, PortEffects, ResetControl, Rules};
+use pci_model::{
+    Bdf, Bus, ConfigAccess, ConfigMechanism, ConfigRouter, Ecam, Effects, PortEffects, ResetControl, Rules, Width,
+};
 
 use super::functions::BoardFunction;
 use super::space::Space;
@@ -21,6 +23,24 @@ const PIIX3: Bdf = Bdf::from_bits(0x08);
 const PIIX4_PM: Bdf = Bdf::from_bits(0x0b);
 const LPC: Bdf = Bdf::from_bits(0xf8);
 
+/// Interrupts of PIRQ A to D, and of E to H: what firmware chooses, and what the ACPI tables say.
+const PIRQ: u32 = 0x0b0b_0a0a;
+/// Where firmware puts the ACPI registers; bit 0 reads as one.
+const PM_BASE: u32 = 0x601;
+
+/// What firmware writes to bridges, for machines whose firmware does not: there is none, or it does not know the bridge
+/// under the host's identity. Function, register, width and value.
+const PRESETS: [(Bdf, u16, Width, u32); 8] = [
+    (PIIX3, 0x60, Width::Dword, PIRQ),
+    (PIIX4_PM, 0x40, Width::Dword, PM_BASE),
+    (PIIX4_PM, 0x80, Width::Byte, 1),
+    (LPC, 0x60, Width::Dword, PIRQ),
+    (LPC, 0x68, Width::Dword, PIRQ),
+    (LPC, 0x40, Width::Dword, PM_BASE),
+    (LPC, 0x44, Width::Byte, 0x80),
+    (LPC, 0xf0, Width::Dword, 0xfed1_c001),
+];
+
 /// The bus with the ports and the window that lead to it.
 #[derive(Debug)]
 pub(super) struct Chipset {
@@ -29,6 +49,7 @@ pub(super) struct Chipset {
     ecam: Ecam,
     assigned: Bdf,
     space: Arc<Space>,
+    has_firmware: bool,
 }
 
 /// What a configuration write asks of the machine.
@@ -48,6 +69,7 @@ impl Chipset {
         at: Bdf,
         function: AssignedFunction,
         space: Arc<Space>,
+        has_firmware: bool,
     ) -> Result<Self, MachineError> {
         let rules = Rules::Specification;
         let ram = board
@@ -90,9 +112,25 @@ impl Chipset {
             ecam: Ecam::new(rules),
             assigned: at,
             space,
+            has_firmware: has_firmware && !matches!(plan.isa_bridge, IsaBridgePlan::Patch(_)),
         };
+        chipset.preset();
         let _ = chipset.follow(Effects::all());
         Ok(chipset)
+    }
+
+    /// Sets up the bridges where no firmware does.
+    fn preset(&mut self) {
+        if self.has_firmware {
+            return;
+        }
+        for (bdf, register, width, value) in PRESETS {
+            let is_boards = !matches!(self.bus.get(bdf), None | Some(BoardFunction::Lpc(_)));
+            if let Some(at) = ConfigAccess::new(register, width).filter(|_| is_boards) {
+                // The caller follows all effects at once.
+                let _ = self.bus.config_write(bdf, at, value);
+            }
+        }
     }
 
     /// The assigned function.
@@ -142,6 +180,7 @@ impl Chipset {
     pub(super) fn reset(&mut self) {
         let effects = self.bus.reset();
         self.mechanism.reset();
+        self.preset();
         let _ = self.follow(effects | Effects::all());
     }
 

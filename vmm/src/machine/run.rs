@@ -28,7 +28,7 @@ const KICKS: u32 = 2500;
 /// Why a machine ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum End {
-    /// The guest turned itself off.
+    /// The guest turned itself off, or was a kernel without firmware that reset the machine.
     PowerOff,
     /// The guest wrote this value to the debug exit port.
     Exit(u8),
@@ -82,7 +82,12 @@ impl Machine {
     /// The host has no thread or no signal for it; the guest has not started.
     pub fn run(self, stop: &EventFd, limit: Option<Duration>) -> io::Result<Outcome> {
         let Self {
-            io, vcpus, ram, device, ..
+            io,
+            vcpus,
+            ram,
+            device,
+            is_restartable,
+            ..
         } = self;
         register_signal_handler(SIGRTMIN(), on_kick).map_err(io::Error::other)?;
         let control = Arc::new(Control::new()?);
@@ -95,6 +100,7 @@ impl Machine {
                 Ok([_, _, true]) => break End::DeviceLost(device.name().to_owned()),
                 Ok([_, true, _]) => break End::Stopped,
                 Ok([true, ..]) => match control.take_event() {
+                    Some(Event::Request(Request::Reset)) if !is_restartable => break End::PowerOff,
                     Some(Event::Request(Request::Reset)) => {
                         if !halt(&control, &threads) {
                             break End::Failed("a processor does not stop".to_owned());

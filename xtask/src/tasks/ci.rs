@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::{conformance, doc, lint, test};
+use super::{conformance, doc, firmware, lint, test};
 use crate::steps::{self, Outcome, Step};
 
 const STEPS: &[Step] = &[
@@ -11,6 +11,7 @@ const STEPS: &[Step] = &[
     ("test", || test::run(&test::Args::default()).into()),
     ("doc", || doc::run(&doc::Args::default()).into()),
     ("conformance", || exit(conformance::run(&conformance::Args::default()))),
+    ("firmware", || exit(firmware::run(&firmware::Args::default()))),
 ];
 
 /// Runs every step and prints the summary.

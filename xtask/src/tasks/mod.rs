@@ -5,5 +5,6 @@ pub(crate) mod bench;
 pub(crate) mod ci;
 pub(crate) mod conformance;
 pub(crate) mod doc;
+pub(crate) mod firmware;
 pub(crate) mod lint;
 pub(crate) mod test;

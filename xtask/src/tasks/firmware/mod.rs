@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! `cargo xtask firmware`: the distribution's SeaBIOS on our VMM under KVM, with a simulated device.
+
+mod checks;
+mod scenarios;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::tools::{cargo, root, succeed, target_dir};
+use scenarios::{Device, SCENARIOS, Scenario};
+
+/// Unexpected results, as `igd-conformance` says it.
+const UNEXPECTED: u8 = 100;
+const NOTHING_SELECTED: u8 = 4;
+const KVM: &str = "/dev/kvm";
+const SEABIOS: &[&str] = &["/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/bios-256k.bin"];
+/// How long a server may take to listen.
+const LISTEN: Duration = Duration::from_secs(5);
+
+/// Arguments of `cargo xtask firmware`.
+#[derive(clap::Args, Default, Debug)]
+pub(crate) struct Args {
+    /// Runs these scenarios only
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Lists the scenarios
+    #[arg(long)]
+    list: bool,
+}
+
+/// Where things are.
+#[derive(Debug)]
+struct Place {
+    vmm: PathBuf,
+    sim: PathBuf,
+    conformance: PathBuf,
+    logs: PathBuf,
+    traces: PathBuf,
+}
+
+/// Runs the scenarios; says what is missing where they cannot.
+pub(crate) fn run(args: &Args) -> Result<u8> {
+    if args.list {
+        for scenario in SCENARIOS {
+            println!("{:<16} {}", scenario.name, scenario.text);
+        }
+        return Ok(0);
+    }
+    let selected: Vec<&Scenario> = SCENARIOS
+        .iter()
+        .filter(|scenario| args.names.is_empty() || args.names.iter().any(|name| name == scenario.name))
+        .collect();
+    if selected.is_empty() {
+        eprintln!("no such scenario; --list names them");
+        return Ok(NOTHING_SELECTED);
+    }
+    if let Some(reason) = missing() {
+        println!("firmware: {} scenarios skipped: {reason}", selected.len());
+        return Ok(0);
+    }
+    let place = build()?;
+    let mut wrong = 0;
+    println!("{:<16} {:<62} {:<7} seconds", "scenario", "expected", "got");
+    for scenario in &selected {
+        let start = Instant::now();
+        let failures = play(scenario, &place)?;
+        let got = if failures.is_empty() { "ok" } else { "WRONG" };
+        let seconds = start.elapsed().as_secs_f32();
+        println!("{:<16} {:<62} {got:<7} {seconds:7.1}", scenario.name, scenario.text);
+        for failure in &failures {
+            println!("    {failure}");
+        }
+        wrong += usize::from(!failures.is_empty());
+    }
+    println!(
+        "{} of {} scenarios as expected · logs and traces in {}",
+        selected.len() - wrong,
+        selected.len(),
+        place.logs.display()
+    );
+    Ok(if wrong == 0 { 0 } else { UNEXPECTED })
+}
+
+/// What this machine lacks. SeaBIOS is installed if that is possible.
+fn missing() -> Option<String> {
+    if let Err(error) = fs::File::options().read(true).write(true).open(KVM) {
+        return Some(format!("{KVM}: {error}"));
+    }
+    let is_there = || SEABIOS.iter().any(|path| Path::new(path).is_file());
+    if !is_there() {
+        eprintln!("$ apt-get install seabios");
+        let mut install = Command::new("apt-get");
+        install.args(["-qq", "install", "--no-install-recommends", "-y", "seabios"]);
+        let _ = install.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+    (!is_there()).then(|| "no SeaBIOS: install the package seabios".to_owned())
+}
+
+fn build() -> Result<Place> {
+    // With the profile and features of the tests, so that what they built serves here too.
+    let mut build = cargo([
+        "build",
+        "--quiet",
+        "--profile",
+        "test",
+        "--workspace",
+        "--all-features",
+        "--bins",
+    ]);
+    succeed(build.current_dir(root()?))?;
+    let target = target_dir()?;
+    let logs = target.join("firmware");
+    fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
+    let program = |name: &str| target.join("debug").join(name);
+    Ok(Place {
+        vmm: program("igd-vmm"),
+        sim: program("igd-sim"),
+        conformance: program("igd-conformance"),
+        logs,
+        traces: root()?.join("conformance/traces/firmware"),
+    })
+}
+
+/// A server that ends with us.
+struct Server(Child);
+
+impl Server {
+    fn start(place: &Place, profile: &str, socket: &Path) -> Result<Self> {
+        let _ = fs::remove_file(socket);
+        let mut command = Command::new(&place.sim);
+        command.args(["--profile", profile, "--socket"]).arg(socket);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let server = Self(child.with_context(|| format!("cannot start {}", place.sim.display()))?);
+        let start = Instant::now();
+        while !socket.exists() {
+            if start.elapsed() > LISTEN {
+                bail!("igd-sim does not listen on {}", socket.display());
+            }
+            sleep(Duration::from_millis(10));
+        }
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What a run left behind.
+#[derive(Debug)]
+struct Files {
+    log: PathBuf,
+    status: PathBuf,
+    opregion: PathBuf,
+    trace: PathBuf,
+    errors: PathBuf,
+}
+
+/// Runs one scenario and says what was not as expected.
+fn play(scenario: &Scenario, place: &Place) -> Result<Vec<String>> {
+    let file = |ending: &str| place.logs.join(format!("{}.{ending}", scenario.name));
+    let files = Files {
+        log: file("log"),
+        status: file("json"),
+        opregion: file("opregion"),
+        trace: file("trace"),
+        errors: file("err"),
+    };
+    for path in [&files.log, &files.status, &files.opregion, &files.trace] {
+        let _ = fs::remove_file(path);
+    }
+    let socket = file("sock");
+    let mut server = match scenario.device {
+        Device::Sim(_) => None,
+        Device::Served(profile) | Device::Killed(profile) => Some(Server::start(place, profile, &socket)?),
+    };
+    let errors = fs::File::create(&files.errors).context("cannot write logs")?;
+    let mut command = Command::new(&place.vmm);
+    command
+        .args(["run", "--exit-after", scenario.seconds])
+        .args(scenario.args);
+    match scenario.device {
+        Device::Sim(profile) => command.args(["--sim", profile]),
+        Device::Served(_) | Device::Killed(_) => command.arg("--vfio-user").arg(&socket),
+    };
+    command
+        .arg("--debugcon")
+        .arg(&files.log)
+        .arg("--status")
+        .arg(&files.status);
+    command.arg("--trace").arg(&files.trace);
+    if !matches!(scenario.device, Device::Killed(_)) {
+        command
+            .arg("--dump-memory")
+            .arg(format!("asls,16K,{}", files.opregion.display()));
+    }
+    let mut vmm = command
+        .stdin(Stdio::null())
+        .stderr(errors)
+        .spawn()
+        .context("cannot start igd-vmm")?;
+    if matches!(scenario.device, Device::Killed(_)) {
+        let start = Instant::now();
+        // The firmware has begun.
+        while fs::metadata(&files.log).map_or(0, |log| log.len()) < 100 && start.elapsed() < LISTEN {
+            sleep(Duration::from_millis(10));
+        }
+        drop(server.take());
+    }
+    let code = vmm.wait().context("igd-vmm was lost")?.code();
+    Ok(checks::failures(scenario, code, &files, place))
+}
