@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
     let outcome = match args.command {
         Command::Probe(args) => probe::probe(&args),
         Command::Plan(args) => probe::plan(&args),
-        Command::Run(args) => run::run(*args),
+        Command::Run(args) => run::run(&args),
     };
     let (code, text) = match outcome {
         Ok(code) => return ExitCode::from(code),

@@ -32,7 +32,7 @@ extern "C" fn on_signal(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c
 }
 
 /// Runs a machine to its end.
-pub(super) fn run(args: RunArgs) -> Result<u8, Failure> {
+pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let stop = stop_on_signals()?;
     fault::install().map_err(Failure::failed)?;
     let hypervisor = Hypervisor::new().map_err(Failure::failed)?;
@@ -65,7 +65,7 @@ pub(super) fn run(args: RunArgs) -> Result<u8, Failure> {
     }
     let limit = args.exit_after.map(Duration::from_secs);
     let outcome = machine.run(stop, limit).map_err(Failure::failed)?;
-    finish(&args, &outcome)
+    finish(args, &outcome)
 }
 
 /// An eventfd that becomes readable on an interrupt from the terminal or a request to end.

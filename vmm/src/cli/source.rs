@@ -26,9 +26,7 @@ pub(super) fn open(args: &DeviceArgs, vm: Option<&VmFd>) -> Result<Arc<dyn HostD
     if let Some(profile) = args.sim {
         let mut options = igd_sim::Options::default();
         options.shared = true;
-        return Ok(Arc::new(
-            SimHost::new(profile.clone(), &options).map_err(Failure::failed)?,
-        ));
+        return Ok(Arc::new(SimHost::new(*profile, &options).map_err(Failure::failed)?));
     }
     if let Some(socket) = &args.vfio_user {
         return Ok(Arc::new(

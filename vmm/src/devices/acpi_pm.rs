@@ -23,7 +23,7 @@ const SIZE: usize = 0x40;
 
 const SLEEP: u16 = 1 << 13;
 const SLEEP_TYPE: u16 = 7 << 10;
-/// SLP_TYP of S5, soft off, as the firmware tables say.
+/// `SLP_TYP` of S5, soft off, as the firmware tables say.
 pub const S5: u16 = 0;
 const APM_ENABLED: u32 = 1 << 5;
 const TIMER_HZ: u128 = 3_579_545;

@@ -230,7 +230,7 @@ mod tests {
         let word = |cmos: &mut Cmos<Fixed>, at| u16::from_le_bytes([read(cmos, at), read(cmos, at + 1)]);
         assert_eq!(word(&mut cmos, 0x15), 640);
         assert_eq!(word(&mut cmos, 0x30), 0xffff);
-        assert_eq!(word(&mut cmos, 0x34), (0x8000_0000_u32 - (16 << 20) >> 16) as u16);
+        assert_eq!(word(&mut cmos, 0x34), 0x7f00);
         assert_eq!(word(&mut cmos, 0x5b), 0xc000);
         assert_eq!(read(&mut cmos, 0x5f), 3);
     }

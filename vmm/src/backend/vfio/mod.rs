@@ -288,9 +288,10 @@ impl HostDevice for VfioDevice {
 
     fn map(&self, region: RegionKind, area: Extent) -> Result<Mapping, HostError> {
         let failed = |reason: String| HostError::Map { region, area, reason };
+        let is_in = |whole: &Extent| whole.start <= area.start && area.end() <= whole.end();
         let known = self
             .region(region)
-            .is_some_and(|region| region.mappable.contains(&area));
+            .is_some_and(|region| region.mappable.iter().any(is_in));
         if !known {
             return Err(failed("the kernel does not offer it".to_owned()));
         }

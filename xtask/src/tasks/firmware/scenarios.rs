@@ -42,7 +42,7 @@ pub(super) struct Scenario {
 
 /// Devices that this machine has not; sizes of tables that are its own; what SeaBIOS 1.16 and 1.17 do otherwise.
 ///
-/// - `etc/e820` of QEMU has an entry for AMD's HyperTransport; the directory has other files; tables are QEMU's own.
+/// - `etc/e820` of QEMU has an entry for an AMD range; the directory has other files; tables are QEMU's own.
 /// - `genroms/kvmvapic.bin` is a ROM of QEMU.
 const FW_CFG: &[&str] = &[
     "fw_cfg file-dir",
