@@ -29,8 +29,6 @@ const ITEMS: [(u16, &str); 9] = [
 /// Content of an item that is written to the header at the most.
 const ITEM: usize = 1 << 16;
 
-/// Address of the assigned function.
-const DEVICE: &str = "00:02.0";
 /// Most bytes of one DMA transfer that are written.
 const TRANSFER: u32 = 1 << 20;
 /// The halves of the address of a DMA descriptor. A write to the second starts the transfer.
@@ -41,6 +39,8 @@ const DMA_LOW: u16 = 0x518;
 pub struct TraceWriter<W> {
     writer: Option<W>,
     ram: GuestRam,
+    /// Address of the assigned function.
+    device: String,
     dma_high: u32,
     dma: Option<Transfer>,
 }
@@ -66,6 +66,7 @@ impl<W: Write> TraceWriter<W> {
         let mut trace = Self {
             writer: Some(writer),
             ram,
+            device: address(inventory.assigned),
             dma_high: 0,
             dma: None,
         };
@@ -74,8 +75,12 @@ impl<W: Write> TraceWriter<W> {
     }
 
     fn write(&mut self, line: impl FnOnce(&mut W) -> io::Result<()>) {
+        self.write_with(|writer, _| line(writer));
+    }
+
+    fn write_with(&mut self, line: impl FnOnce(&mut W, &str) -> io::Result<()>) {
         if let Some(writer) = &mut self.writer
-            && let Err(error) = line(writer)
+            && let Err(error) = line(writer, &self.device)
         {
             log::error!("the trace ends here: {error}");
             self.writer = None;
@@ -136,7 +141,14 @@ fn address(bdf: Bdf) -> String {
 }
 
 /// Writes one access. What a BAR answers is its own, and a replay without it checks who was asked.
-fn access(writer: &mut impl Write, is_write: bool, place: &str, data: &[u8], seen: Seen) -> io::Result<()> {
+fn access(
+    writer: &mut impl Write,
+    is_write: bool,
+    place: &str,
+    data: &[u8],
+    seen: Seen,
+    device: &str,
+) -> io::Result<()> {
     let (len, width, value) = (data.len(), 2 + 2 * data.len(), value(data));
     let kind = match (is_write, seen) {
         (true, _) => "w",
@@ -145,8 +157,8 @@ fn access(writer: &mut impl Write, is_write: bool, place: &str, data: &[u8], see
     };
     write!(writer, "{kind} {place} {len} {value:#0width$x}")?;
     match seen {
-        Seen::Bar(bar, offset) if !is_write => write!(writer, " {DEVICE} {bar}+{offset:#x}")?,
-        Seen::Vga if !is_write => write!(writer, " {DEVICE} -")?,
+        Seen::Bar(bar, offset) if !is_write => write!(writer, " {device} {bar}+{offset:#x}")?,
+        Seen::Vga if !is_write => write!(writer, " {device} -")?,
         _ => {}
     }
     writeln!(writer)
@@ -207,7 +219,7 @@ impl<W: Write + Send> Observer for TraceWriter<W> {
         if is_write && size == 4 && matches!(port, DMA_HIGH | DMA_LOW) {
             self.start_dma(port, data);
         }
-        self.write(|writer| {
+        self.write_with(|writer, device| {
             if !is_write && data.len() > size && seen == Seen::Register {
                 write!(writer, "rs io {port:#06x} {size} {} ", data.len() / size.max(1))?;
                 hex(writer, data)?;
@@ -215,12 +227,12 @@ impl<W: Write + Send> Observer for TraceWriter<W> {
             }
             let place = format!("io {port:#06x}");
             let mut items = data.chunks(size.max(1));
-            items.try_for_each(|item| access(writer, is_write, &place, item, seen))
+            items.try_for_each(|item| access(writer, is_write, &place, item, seen, device))
         });
     }
 
     fn memory(&mut self, is_write: bool, addr: u64, data: &[u8], seen: Seen) {
-        self.write(|writer| access(writer, is_write, &format!("mem {addr:#x}"), data, seen));
+        self.write_with(|writer, device| access(writer, is_write, &format!("mem {addr:#x}"), data, seen, device));
     }
 
     fn done(&mut self, _: u16) {
@@ -242,6 +254,7 @@ mod tests {
     #[test]
     fn accesses_are_lines() {
         let inventory = Inventory {
+            assigned: Bdf::from_bits(0x10),
             functions: vec![FunctionInventory {
                 bdf: Bdf::from_bits(0x10),
                 config: [0x86; 256],
@@ -302,6 +315,7 @@ mod tests {
             }
         }
         let inventory = Inventory {
+            assigned: Bdf::from_bits(0x10),
             functions: vec![],
             items: vec![],
             ram: vec![],

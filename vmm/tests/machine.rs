@@ -269,6 +269,22 @@ fn a_hostile_guest_gets_nowhere() {
     );
 }
 
+fn the_guest_turns_the_machine_off() {
+    const PIIX4_PM: u8 = 0x0b;
+    let mut guest = Guest::new();
+    guest
+        .config_write(PIIX4_PM, 0x40, 0x601)
+        .config_write(PIIX4_PM, 0x80, 1)
+        .out16(0x604, 0x2000);
+    // On Q35 the host's identity hides ICH9 from firmware, and the registers are where firmware would put them.
+    let image = guest.forever(|_| {}).build();
+    for kind in [BoardKind::Pc, BoardKind::Q35] {
+        let machine = machine(kind, 1, image.clone(), host());
+        let outcome = machine.run(&EventFd::new(0).unwrap(), Some(Duration::from_secs(10)));
+        assert_eq!(outcome.unwrap().end, End::PowerOff, "{kind:?}");
+    }
+}
+
 fn several_processors_start_and_stop() {
     let machine = machine(BoardKind::Q35, 4, Guest::new().build(), host());
     let outcome = machine
@@ -286,7 +302,8 @@ fn a_machine_is_stopped_from_outside() {
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 10] = [
+const TESTS: [Test; 11] = [
+    ("the_guest_turns_the_machine_off", the_guest_turns_the_machine_off),
     ("accesses_to_bars_do_not_exit", accesses_to_bars_do_not_exit),
     (
         "the_carved_page_answers_from_the_plan",

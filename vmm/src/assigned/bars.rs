@@ -23,9 +23,10 @@ const PORTS: u8 = 4;
 /// What the device refuses reads as all ones, and is counted.
 #[derive(Debug)]
 pub struct AssignedBars {
+    /// Dropped first: a device that is still mapped somewhere cannot be given back.
+    pieces: Pieces,
     device: Arc<dyn HostDevice>,
     igd: Mutex<IgdDevice>,
-    pieces: Pieces,
     rom: Vec<u8>,
     vga: Vec<VgaRange>,
     failures: AtomicU64,

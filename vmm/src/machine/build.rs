@@ -79,6 +79,8 @@ pub struct Inventory {
     pub functions: Vec<FunctionInventory>,
     /// Items of fw_cfg: key, name of a file, content as far as it lies in memory.
     pub items: Vec<(u16, Option<String>, Vec<u8>)>,
+    /// Address of the assigned function.
+    pub assigned: Bdf,
     /// RAM.
     pub ram: Vec<Extent>,
 }
@@ -174,6 +176,7 @@ impl Machine {
             counters: super::Counters::default(),
             observer: None,
         });
+        io.move_acpi(lock(&io.chipset).acpi_base());
         let is_restartable = flash.is_some();
         let cpuid = cpuid(&kvm, plan)?;
         let vcpus = (0..board.cpus).map(|id| {
@@ -223,6 +226,7 @@ impl Machine {
             functions.push(FunctionInventory { bdf, config, bars });
         }
         Inventory {
+            assigned: chipset.assigned_at(),
             functions,
             items: items(&lock(&self.io.fw_cfg)),
             ram: self.ram.extents().to_vec(),

@@ -25,12 +25,15 @@ const LPC: Bdf = Bdf::from_bits(0xf8);
 
 /// Interrupts of PIRQ A to D, and of E to H: what firmware chooses, and what the ACPI tables say.
 const PIRQ: u32 = 0x0b0b_0a0a;
+/// Where firmware opens ECAM: PCIEXBAR of a Q35. An i440FX has nothing there.
+const ECAM: u32 = 0xb000_0001;
 /// Where firmware puts the ACPI registers; bit 0 reads as one.
 const PM_BASE: u32 = 0x601;
 
 /// What firmware writes to bridges, for machines whose firmware does not: there is none, or it does not know the bridge
 /// under the host's identity. Function, register, width and value.
-const PRESETS: [(Bdf, u16, Width, u32); 8] = [
+const PRESETS: [(Bdf, u16, Width, u32); 9] = [
+    (HOST_BRIDGE, 0x60, Width::Dword, ECAM),
     (PIIX3, 0x60, Width::Dword, PIRQ),
     (PIIX4_PM, 0x40, Width::Dword, PM_BASE),
     (PIIX4_PM, 0x80, Width::Byte, 1),
@@ -125,12 +128,21 @@ impl Chipset {
             return;
         }
         for (bdf, register, width, value) in PRESETS {
-            let is_boards = !matches!(self.bus.get(bdf), None | Some(BoardFunction::Lpc(_)));
+            // An i440FX has another register at PCIEXBAR's place, and a bridge made for graphics has none.
+            let is_boards = !matches!(
+                self.bus.get(bdf),
+                None | Some(BoardFunction::Lpc(_) | BoardFunction::I440Fx(_))
+            );
             if let Some(at) = ConfigAccess::new(register, width).filter(|_| is_boards) {
                 // The caller follows all effects at once.
                 let _ = self.bus.config_write(bdf, at, value);
             }
         }
+    }
+
+    /// Address of the assigned function.
+    pub(super) const fn assigned_at(&self) -> Bdf {
+        self.assigned
     }
 
     /// The assigned function.

@@ -300,7 +300,7 @@ impl Io {
     }
 
     /// Puts the ACPI registers where the chipset decodes them.
-    fn move_acpi(&self, base: Option<u16>) {
+    pub(super) fn move_acpi(&self, base: Option<u16>) {
         let Some((index, attached)) = u8::try_from(self.acpi).ok().zip(self.devices.get(self.acpi)) else {
             return;
         };
