@@ -175,6 +175,26 @@ impl BarMap {
         }
     }
 
+    /// What both maps decode at the same place: what is left of this map after its unmap steps to `other`.
+    ///
+    /// ```
+    /// use pci_model::{BarMap, BarRange, BarSpace};
+    ///
+    /// let range = |start| BarRange::new(BarSpace::Memory, start, 0x1000);
+    /// let old = BarMap::new([range(0x1000), range(0x3000), None, None, None, None, None]);
+    /// let new = BarMap::new([range(0x1000), range(0x5000), None, None, None, None, None]);
+    /// let left = BarMap::new([range(0x1000), None, None, None, None, None, None]);
+    /// assert_eq!(old.common(&new), left);
+    /// ```
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        let mut ranges = self.ranges;
+        for (range, other) in ranges.iter_mut().zip(&other.ranges) {
+            *range = range.filter(|range| *other == Some(*range));
+        }
+        Self::new(ranges)
+    }
+
     /// The map steps of [`steps_to`](Self::steps_to): to be done after an enable was forwarded to a device.
     pub fn maps_to(&self, next: &Self) -> impl Iterator<Item = BarStep> + use<> {
         Steps {

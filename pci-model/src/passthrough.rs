@@ -66,8 +66,9 @@ pub enum PassthroughError<E> {
 /// ) -> Result<(), B::Error> {
 ///     let (_effects, forward) = function.write(at, value);
 ///     applied.unmaps_to(&function.bar_map()).for_each(apply);
+///     *applied = applied.common(&function.bar_map());
 ///     let sent = forward.map_or(Ok(()), |forward| function.forward(forward));
-///     // After a failure the map is the old one again, and the same two lines restore it.
+///     // After a failure the function's map is the old one again, and what was unmapped for it comes back.
 ///     applied.maps_to(&function.bar_map()).for_each(apply);
 ///     *applied = function.bar_map();
 ///     sent

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use igd_quirks::device::BdsmSetup;
-use pci_model::{BAR_COUNT, BarMap, BarStep, Bars, ConfigAccess, ConfigSpace, Effects, Passthrough, spec};
+use pci_model::{BarMap, BarStep, Bars, ConfigAccess, ConfigSpace, Effects, Passthrough, spec};
 
 use super::BarHost;
 use super::bars::{AssignedBars, tell};
@@ -104,11 +104,7 @@ impl AssignedFunction {
             }
         }
         // What is left decides what has to be mapped, be it that the device refuses what it was unmapped for.
-        let mut ranges = [None; BAR_COUNT];
-        for (bar, range) in (0_u8..).zip(&mut ranges) {
-            *range = self.mapped.get(bar).filter(|range| next.get(bar) == Some(*range));
-        }
-        self.mapped = BarMap::new(ranges);
+        self.mapped = self.mapped.common(next);
     }
 
     /// Maps what the shadow decodes now.
