@@ -227,8 +227,9 @@ proptest! {
 
     /// Narrow writes in rising order leave what one wide write leaves, where no byte starts something.
     #[test]
-    fn width_makes_no_difference(shape in model::shape(), offset in 0x10_u16..0x40, value in any::<u32>()) {
-        prop_assume!(!shape.caps.iter().any(|c| matches!(c, Cap::Express { .. })));
+    fn width_makes_no_difference(mut shape in model::shape(), offset in 0x10_u16..0x40, value in any::<u32>()) {
+        // A byte of it starts a reset. Leaving it out of the shape rejects no case, of which there may be too many.
+        shape.caps.retain(|capability| !matches!(capability, Cap::Express { .. }));
         let mut wide: Function<256> = shape.build(Rules::Specification).unwrap();
         let mut narrow = wide.clone();
         let _ = wide.config_write(at(offset, Width::Dword), value);

@@ -20,6 +20,8 @@ const UNEXPECTED: u8 = 100;
 const NOTHING_SELECTED: u8 = 4;
 const KVM: &str = "/dev/kvm";
 const SEABIOS: &[&str] = &["/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/bios-256k.bin"];
+/// What SeaBIOS says when it has found nothing to boot.
+const LAST_WORDS: &str = "No bootable device.";
 /// How long a server may take to listen.
 const LISTEN: Duration = Duration::from_secs(5);
 
@@ -155,6 +157,23 @@ impl Drop for Server {
     }
 }
 
+/// Waits for the VMM, and interrupts it as a terminal does when the firmware has nothing left to do.
+fn wait(vmm: &mut Child, log: &Path) -> Result<Option<i32>> {
+    let mut is_interrupted = false;
+    loop {
+        if let Some(status) = vmm.try_wait().context("igd-vmm was lost")? {
+            return Ok(status.code());
+        }
+        sleep(Duration::from_millis(20));
+        let is_done = || fs::read_to_string(log).is_ok_and(|log| log.contains(LAST_WORDS));
+        if !is_interrupted && is_done() {
+            is_interrupted = true;
+            let mut kill = Command::new("kill");
+            let _ = kill.args(["-INT", &vmm.id().to_string()]).status();
+        }
+    }
+}
+
 /// What a run left behind.
 #[derive(Debug)]
 struct Files {
@@ -216,6 +235,6 @@ fn play(scenario: &Scenario, place: &Place) -> Result<Vec<String>> {
         }
         drop(server.take());
     }
-    let code = vmm.wait().context("igd-vmm was lost")?.code();
+    let code = wait(&mut vmm, &files.log)?;
     Ok(checks::failures(scenario, code, &files, place))
 }
