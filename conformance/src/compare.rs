@@ -12,8 +12,10 @@ use pci_model::Bdf;
 
 use crate::trace::{Header, Line, Reader, Space, TraceError};
 
-/// Accesses of one sequence that are kept at the most.
+/// Accesses of one trace that can be compared.
 const MAX_EVENTS: usize = 1 << 20;
+/// Accesses that are told on each side of a difference.
+const CONTEXT: usize = 3;
 const CONFIG_ADDRESS: u64 = 0xcf8;
 const CONFIG_DATA: u64 = 0xcfc;
 const SELECTOR: u64 = 0x510;
@@ -40,12 +42,16 @@ pub struct Rules {
 ///
 /// # Errors
 ///
-/// The trace cannot be read.
+/// The trace cannot be read, or has more accesses than can be compared.
 pub fn streams<R: Read>(reader: &mut Reader<R>, rules: &Rules) -> Result<Streams, TraceError> {
     let header = reader.header()?;
     let mut sorter = Sorter::new(&header, rules);
     while let Some(entry) = reader.entry()? {
         sorter.take(entry.line);
+        // Sequences that agree as far as they were kept might differ behind that.
+        if sorter.count > MAX_EVENTS {
+            return Err(reader.at(1, format!("more than the {MAX_EVENTS} accesses that can be compared")));
+        }
     }
     Ok(sorter.streams)
 }
@@ -55,6 +61,8 @@ struct Sorter<'a> {
     names: BTreeMap<u16, String>,
     functions: Vec<Bdf>,
     streams: Streams,
+    /// Accesses in all sequences.
+    count: usize,
     address: u64,
     window: Option<u64>,
     item: u16,
@@ -69,6 +77,7 @@ impl<'a> Sorter<'a> {
             names: header.items.iter().map(|item| (item.key, item.name.clone())).collect(),
             functions: header.pci.iter().map(|image| image.bdf).collect(),
             streams: Streams::new(),
+            count: 0,
             address: 0,
             window: None,
             item: 0,
@@ -87,8 +96,9 @@ impl<'a> Sorter<'a> {
             && let Some(len) = read(last)
         {
             *last = format!("read {}", len.saturating_add(more));
-        } else if events.len() < MAX_EVENTS {
+        } else {
             events.push(event);
+            self.count += 1;
         }
     }
 
@@ -200,6 +210,7 @@ impl<'a> Sorter<'a> {
                 };
                 self.descriptor = Some((word(0), word(4)));
             }
+            Line::Reset => (self.address, self.window, self.item, self.descriptor) = (0, None, 0, None),
             _ => {}
         }
     }
@@ -214,8 +225,21 @@ pub enum Verdict {
     OnlyFirst(usize),
     /// Only the second trace has it.
     OnlySecond(usize),
-    /// They differ from this access on, counted from 0: what the first trace has, and the second.
-    Differs(usize, Option<String>, Option<String>),
+    /// They differ.
+    Differs(Difference),
+}
+
+/// The first difference of two sequences, with a few accesses around it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Difference {
+    /// Number of the access, from 0.
+    pub at: usize,
+    /// What comes before it in both.
+    pub before: Vec<String>,
+    /// What the first trace has from there on; nothing if it ends.
+    pub first: Vec<String>,
+    /// What the second trace has.
+    pub second: Vec<String>,
 }
 
 /// Compares the sequences of two traces, by name.
@@ -239,7 +263,13 @@ fn differ(a: &[String], b: &[String]) -> Verdict {
     if at == a.len() && at == b.len() {
         Verdict::Same(at)
     } else {
-        Verdict::Differs(at, a.get(at).cloned(), b.get(at).cloned())
+        let from = |events: &[String]| events.iter().skip(at).take(CONTEXT).cloned().collect();
+        Verdict::Differs(Difference {
+            at,
+            before: a.iter().take(at).skip(at.saturating_sub(CONTEXT)).cloned().collect(),
+            first: from(a),
+            second: from(b),
+        })
     }
 }
 
@@ -291,14 +321,51 @@ mod tests {
     }
 
     #[test]
+    fn a_reset_closes_window_and_address() {
+        let found = sorted(
+            "w io 0x0cf8 4 0x80000060\nw io 0x0cfc 4 0xb0000001\nw io 0x0cf8 4 0x80001004\nreset\n\
+             r mem 0xb0010004 2 0xffff\nr io 0x0cfc 2 0xffff\n",
+            &Rules::default(),
+        );
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["00:00.0"]);
+    }
+
+    #[test]
+    fn a_trace_that_is_too_long_is_no_match() {
+        let mut text = format!("@trace 1\n@pci 00:02.0 0x{}\n", "00".repeat(256)).into_bytes();
+        for _ in 0..=MAX_EVENTS {
+            text.extend_from_slice(b"r cfg 0x001000 4 0x00000000\n");
+        }
+        let read = |text: &[u8]| streams(&mut Reader::new(text, "long"), &Rules::default());
+        let error = read(&text).unwrap_err().to_string();
+        assert!(error.contains("1048576 accesses"), "{error}");
+        let one_less = text.len() - b"r cfg 0x001000 4 0x00000000\n".len();
+        assert_eq!(read(&text[..one_less]).unwrap()["00:02.0"].len(), MAX_EVENTS);
+    }
+
+    #[test]
     fn the_first_difference_is_told() {
         let events = |text: &str| -> Streams {
             let events = text.chars().map(String::from).collect();
             Streams::from([("x".to_owned(), events)])
         };
         assert_eq!(compare(&events("abc"), &events("abc"))["x"], Verdict::Same(3));
-        let verdict = compare(&events("abc"), &events("ab"));
-        assert_eq!(verdict["x"], Verdict::Differs(2, Some("c".to_owned()), None));
+        let verdict = |a, b| match compare(&events(a), &events(b)).remove("x") {
+            Some(Verdict::Differs(difference)) => {
+                let Difference {
+                    at,
+                    before,
+                    first,
+                    second,
+                } = difference;
+                (at, before.concat(), first.concat(), second.concat())
+            }
+            other => panic!("{other:?}"),
+        };
+        let told = |at, before: &str, first: &str, second: &str| (at, before.into(), first.into(), second.into());
+        assert_eq!(verdict("abc", "ab"), told(2, "ab", "c", ""));
+        assert_eq!(verdict("abcdefgh", "abcdXfgh"), told(4, "bcd", "efg", "Xfg"));
+        assert_eq!(verdict("a", "b"), told(0, "", "a", "b"));
         assert_eq!(compare(&events("a"), &Streams::new())["x"], Verdict::OnlyFirst(1));
         assert_eq!(compare(&Streams::new(), &events("a"))["x"], Verdict::OnlySecond(1));
     }

@@ -26,8 +26,10 @@ const ITEMS: [(u16, &str); 9] = [
     (0x0f, "max-cpus"),
     (0x19, "file-dir"),
 ];
-/// Content of an item that is written to the header at the most.
-const ITEM: usize = 1 << 16;
+/// Longest item that is written to the header. A line of a trace has 16 MiB at the most.
+const ITEM: usize = 4 << 20;
+/// Most bytes of all items. A header has 64 MiB at the most.
+const ITEMS_LEN: usize = 16 << 20;
 
 /// Most bytes of one DMA transfer that are written.
 const TRANSFER: u32 = 1 << 20;
@@ -36,9 +38,11 @@ const DMA_HIGH: u16 = 0x514;
 const DMA_LOW: u16 = 0x518;
 
 /// Writes a trace. A writer that fails is told of once, and left alone from then on.
-pub struct TraceWriter<W> {
+pub struct TraceWriter<W: Write> {
     writer: Option<W>,
     ram: GuestRam,
+    /// Guest memory on its way into a line.
+    buffer: Vec<u8>,
     /// Address of the assigned function.
     device: String,
     dma_high: u32,
@@ -54,7 +58,7 @@ struct Transfer {
     gpa: u64,
 }
 
-impl<W> fmt::Debug for TraceWriter<W> {
+impl<W: Write> fmt::Debug for TraceWriter<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TraceWriter").finish_non_exhaustive()
     }
@@ -66,6 +70,7 @@ impl<W: Write> TraceWriter<W> {
         let mut trace = Self {
             writer: Some(writer),
             ram,
+            buffer: Vec::new(),
             device: address(inventory.assigned),
             dma_high: 0,
             dma: None,
@@ -85,6 +90,13 @@ impl<W: Write> TraceWriter<W> {
             log::error!("the trace ends here: {error}");
             self.writer = None;
         }
+    }
+}
+
+impl<W: Write> Drop for TraceWriter<W> {
+    fn drop(&mut self) {
+        // What a buffer still holds is lost without a word otherwise.
+        self.write(Write::flush);
     }
 }
 
@@ -123,14 +135,22 @@ fn header(writer: &mut impl Write, inventory: &Inventory, kind: BoardKind) -> io
         }
         writeln!(writer, "@function {bdf}")?;
     }
+    let mut room = ITEMS_LEN;
     for (key, name, bytes) in &inventory.items {
         let known = ITEMS
             .iter()
             .find(|(of, _)| of == key)
             .map(|(_, name)| (*name).to_owned());
         let name = name.clone().or(known).unwrap_or_else(|| format!("key-{key:#06x}"));
+        let name = name.replace(|c: char| !c.is_ascii_graphic(), "_");
+        // Half of an item is none: a reader compares length and content.
+        if bytes.len() > ITEM.min(room) {
+            writeln!(writer, "# {key:#06x} {name}: {} bytes are not shown", bytes.len())?;
+            continue;
+        }
+        room -= bytes.len();
         write!(writer, "@item {key:#06x} {} {name} ", bytes.len())?;
-        hex(writer, bytes.get(..bytes.len().min(ITEM)).unwrap_or(&[]))?;
+        hex(writer, bytes)?;
         writeln!(writer)?;
     }
     writeln!(writer, "section firmware.run accesses of a guest")
@@ -140,11 +160,27 @@ fn address(bdf: Bdf) -> String {
     format!("{:02x}:{:02x}.{}", bdf.bus(), bdf.device(), bdf.function())
 }
 
+/// Where an access goes to.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Port(u16),
+    Memory(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(port) => write!(f, "io {port:#06x}"),
+            Self::Memory(addr) => write!(f, "mem {addr:#010x}"),
+        }
+    }
+}
+
 /// Writes one access. What a BAR answers is its own, and a replay without it checks who was asked.
 fn access(
     writer: &mut impl Write,
     is_write: bool,
-    place: &str,
+    place: Place,
     data: &[u8],
     seen: Seen,
     device: &str,
@@ -164,22 +200,44 @@ fn access(
     writeln!(writer)
 }
 
-impl<W: Write> TraceWriter<W> {
-    fn bytes(&self, gpa: u64, len: u32) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(len.min(TRANSFER)).ok()?];
-        self.ram.memory().read_slice(&mut bytes, GuestAddress(gpa)).ok()?;
-        Some(bytes)
+/// Writes one access to memory. What is left of one that crosses a page can have any length, and is told in parts of
+/// lengths that a processor has instructions for.
+fn memory_access(
+    writer: &mut impl Write,
+    is_write: bool,
+    mut addr: u64,
+    mut data: &[u8],
+    mut seen: Seen,
+    device: &str,
+) -> io::Result<()> {
+    while let Some(width) = data.len().min(8).checked_ilog2().map(|bits| 1_usize << bits) {
+        let (part, rest) = data.split_at(width);
+        access(writer, is_write, Place::Memory(addr), part, seen, device)?;
+        let step = 1_u64 << width.ilog2();
+        addr = addr.wrapping_add(step);
+        if let Seen::Bar(_, offset) = &mut seen {
+            *offset = offset.wrapping_add(step);
+        }
+        data = rest;
     }
+    Ok(())
+}
 
+impl<W: Write> TraceWriter<W> {
     fn memory_line(&mut self, kind: &str, gpa: u64, len: u32) {
-        let Some(bytes) = self.bytes(gpa, len).filter(|_| len <= TRANSFER) else {
-            return self.write(|writer| writeln!(writer, "# {len} bytes at {gpa:#x} are not shown"));
-        };
+        let mut bytes = std::mem::take(&mut self.buffer);
+        bytes.clear();
+        bytes.resize(usize::try_from(len.min(TRANSFER)).unwrap_or(0), 0);
+        let is_shown = len <= TRANSFER && self.ram.memory().read_slice(&mut bytes, GuestAddress(gpa)).is_ok();
         self.write(|writer| {
+            if !is_shown {
+                return writeln!(writer, "# {len} bytes at {gpa:#x} are not shown");
+            }
             write!(writer, "{kind} ram {gpa:#010x} {len} ")?;
             hex(writer, &bytes)?;
             writeln!(writer)
         });
+        self.buffer = bytes;
     }
 
     /// Notes the transfer that a write to the DMA port is about to start.
@@ -192,22 +250,25 @@ impl<W: Write> TraceWriter<W> {
             return;
         }
         let descriptor = u64::from(std::mem::take(&mut self.dma_high)) << 32 | u64::from(value);
-        let Some(bytes) = self.bytes(descriptor, 16) else {
+        let mut bytes = [0; 16];
+        if self
+            .ram
+            .memory()
+            .read_slice(&mut bytes, GuestAddress(descriptor))
+            .is_err()
+        {
             return;
-        };
-        let field = |at: usize| bytes.get(at..).and_then(|bytes| bytes.first_chunk()).copied();
-        let (Some(control), Some(len)) = (field(0), field(4)) else {
-            return;
-        };
-        let gpa = bytes.get(8..).and_then(|bytes| bytes.first_chunk()).copied();
+        }
+        let fields = u128::from_be_bytes(bytes);
+        let field = |shift: u32| u32::try_from(fields >> shift & u128::from(u32::MAX)).unwrap_or(0);
         let transfer = Transfer {
             descriptor,
-            control: u32::from_be_bytes(control),
-            len: u32::from_be_bytes(len),
-            gpa: gpa.map_or(0, u64::from_be_bytes),
+            control: field(96),
+            len: field(64),
+            gpa: u64::from(field(32)) << 32 | u64::from(field(0)),
         };
         self.memory_line("wb", descriptor, 16);
-        if transfer.control & DMA_WRITE != 0 {
+        if transfer.control & DMA_WRITE != 0 && transfer.len != 0 {
             self.memory_line("wb", transfer.gpa, transfer.len);
         }
         self.dma = Some(transfer);
@@ -225,14 +286,13 @@ impl<W: Write + Send> Observer for TraceWriter<W> {
                 hex(writer, data)?;
                 return writeln!(writer);
             }
-            let place = format!("io {port:#06x}");
             let mut items = data.chunks(size.max(1));
-            items.try_for_each(|item| access(writer, is_write, &place, item, seen, device))
+            items.try_for_each(|item| access(writer, is_write, Place::Port(port), item, seen, device))
         });
     }
 
     fn memory(&mut self, is_write: bool, addr: u64, data: &[u8], seen: Seen) {
-        self.write_with(|writer, device| access(writer, is_write, &format!("mem {addr:#x}"), data, seen, device));
+        self.write_with(|writer, device| memory_access(writer, is_write, addr, data, seen, device));
     }
 
     fn done(&mut self, _: u16) {
@@ -273,12 +333,15 @@ mod tests {
         trace.port(false, 0xcfc, 2, &[0x86, 0x80], register);
         trace.memory(true, 0xb000_0004, &[7, 0], register);
         trace.memory(false, 0xe000_0008, &[1, 2, 3, 4], Seen::Bar(0, 8));
+        trace.memory(false, 0xe000_0ff9, &[1, 2, 3, 4, 5, 6, 7], Seen::Bar(0, 0xff9));
+        trace.memory(true, 0xa_0000, &[1], Seen::Vga);
         let descriptor = [0, 0x20, 0, 0x0a, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0x20, 0];
         memory.write_slice(&descriptor, GuestAddress(0x1000)).unwrap();
         trace.port(true, 0x518, 4, &[0, 0, 0x10, 0], register);
         memory.write_slice(&[0; 4], GuestAddress(0x1000)).unwrap();
         memory.write_slice(&[1, 2], GuestAddress(0x2000)).unwrap();
         trace.done(0x518);
+        drop(trace);
         let text = String::from_utf8(text).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
@@ -295,12 +358,26 @@ mod tests {
             "r io 0x0cfc 2 0x8086",
             "w mem 0xb0000004 2 0x0007",
             "p mem 0xe0000008 4 0x04030201 00:02.0 0+0x8",
+            "p mem 0xe0000ff9 4 0x04030201 00:02.0 0+0xff9",
+            "p mem 0xe0000ffd 2 0x0605 00:02.0 0+0xffd",
+            "p mem 0xe0000fff 1 0x07 00:02.0 0+0xfff",
+            "w mem 0x000a0000 1 0x01",
             "wb ram 0x00001000 16 0x0020000a000000020000000000002000",
             "w io 0x0518 4 0x00100000",
             "rb ram 0x00001000 16 0x00000000000000020000000000002000",
             "rb ram 0x00002000 2 0x0102",
         ];
         assert_eq!(lines[7..], expected);
+    }
+
+    fn nothing() -> (Inventory, GuestRam) {
+        let inventory = Inventory {
+            assigned: Bdf::from_bits(0x10),
+            functions: vec![],
+            items: vec![],
+            ram: vec![],
+        };
+        (inventory, GuestRam::new(&[Extent::new(0, 0x1000)]).unwrap())
     }
 
     #[test]
@@ -314,15 +391,46 @@ mod tests {
                 Ok(())
             }
         }
-        let inventory = Inventory {
-            assigned: Bdf::from_bits(0x10),
-            functions: vec![],
-            items: vec![],
-            ram: vec![],
-        };
-        let ram = GuestRam::new(&[Extent::new(0, 0x1000)]).unwrap();
+        let (inventory, ram) = nothing();
         let mut trace = TraceWriter::new(Full, &inventory, BoardKind::Pc, ram);
         trace.port(true, 0xcf8, 4, &[0; 4], Seen::Register);
         assert!(trace.writer.is_none());
+    }
+
+    #[test]
+    fn the_end_of_a_trace_leaves_the_buffer() {
+        #[derive(Default)]
+        struct Flushed(std::rc::Rc<std::cell::Cell<usize>>);
+        impl Write for Flushed {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                self.0.set(self.0.get() + 1);
+                Ok(())
+            }
+        }
+        let (inventory, ram) = nothing();
+        let count = std::rc::Rc::default();
+        let writer = Flushed(std::rc::Rc::clone(&count));
+        drop(TraceWriter::new(writer, &inventory, BoardKind::Pc, ram));
+        assert_eq!(count.get(), 1);
+    }
+
+    #[test]
+    fn an_item_is_written_whole_or_not_at_all() {
+        let (mut inventory, ram) = nothing();
+        inventory.items = vec![
+            (0x20, Some("etc/long".to_owned()), vec![0xab; 0x1_0001]),
+            (0x21, Some("a name".to_owned()), vec![]),
+            (0x22, Some("etc/huge".to_owned()), vec![0; ITEM + 1]),
+        ];
+        let mut text = Vec::new();
+        drop(TraceWriter::new(&mut text, &inventory, BoardKind::Pc, ram));
+        let text = String::from_utf8(text).unwrap();
+        let long = format!("\n@item 0x0020 65537 etc/long 0x{}\n", "ab".repeat(0x1_0001));
+        assert!(text.contains(&long));
+        assert!(text.contains("\n@item 0x0021 0 a_name 0x\n"));
+        assert!(text.contains("\n# 0x0022 etc/huge: 4194305 bytes are not shown\n"));
     }
 }

@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::output::print;
-use super::{AS_EXPECTED, UNEXPECTED};
-use crate::compare::{Rules, Streams, Verdict, compare, streams};
+use super::{AS_EXPECTED, NOTHING_SELECTED, UNEXPECTED};
+use crate::compare::{Difference, Rules, Streams, Verdict, compare, streams};
 use crate::trace::Reader;
 
 /// Arguments of `compare`.
@@ -31,7 +31,7 @@ pub(super) struct CompareArgs {
     common: bool,
 }
 
-/// Compares two traces; the exit code says whether they differ.
+/// Compares two traces; the exit code says whether they differ. Traces with nothing to compare are no success.
 pub(super) fn run(args: &CompareArgs) -> Result<u8> {
     let rules = Rules {
         ignored: args.ignore.clone(),
@@ -49,10 +49,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<u8> {
             Verdict::Same(len) => format!("same, {len} accesses"),
             Verdict::OnlyFirst(len) => format!("only in the first, {len} accesses"),
             Verdict::OnlySecond(len) => format!("only in the second, {len} accesses"),
-            Verdict::Differs(at, first, second) => {
-                let shown = |event: &Option<String>| event.clone().unwrap_or_else(|| "nothing more".to_owned());
-                format!("differs at access {at}: {} · {}", shown(first), shown(second))
-            }
+            Verdict::Differs(difference) => around(difference),
         };
         if matches!(verdict, Verdict::Same(_)) {
             same += 1;
@@ -63,7 +60,29 @@ pub(super) fn run(args: &CompareArgs) -> Result<u8> {
     }
     writeln!(text, "{same} sequences are the same, {different} differ")?;
     print(&text)?;
-    Ok(if different == 0 { AS_EXPECTED } else { UNEXPECTED })
+    Ok(match (same, different) {
+        (0, 0) => NOTHING_SELECTED,
+        (_, 0) => AS_EXPECTED,
+        _ => UNEXPECTED,
+    })
+}
+
+/// A difference in one line, and the accesses around it below.
+fn around(difference: &Difference) -> String {
+    let Difference {
+        at,
+        before,
+        first,
+        second,
+    } = difference;
+    let next = |events: &[String]| events.first().map_or("nothing more", String::as_str).to_owned();
+    let mut text = format!("differs at access {at}: {} · {}", next(first), next(second));
+    for (name, events) in [("both", before), ("first", first), ("second", second)] {
+        for event in events {
+            text += &format!("\n    {name:<7} {event}");
+        }
+    }
+    text
 }
 
 fn read(path: &Path, rules: &Rules) -> Result<Streams> {

@@ -17,7 +17,7 @@ const AFTER_HELP: &str = "\
 Examples:
   igd-vmm plan --device vfio-pci,host=0000:00:02.0,addr=0x2
   igd-vmm probe --device host=00:02.0 --json > laptop.json
-  igd-vmm plan --facts laptop.json --device addr=0x2 --machine q35
+  igd-vmm plan --facts laptop.json --device addr=0x2 --provisioning direct
   igd-vmm run --sim kbl --debugcon stdio
   igd-vmm run --vfio-user /run/igd.sock --machine q35 --memory 2G --cpus 2 --kernel bzImage --append console=ttyS0
 
@@ -140,7 +140,12 @@ pub(super) struct PlanArgs {
     pub(super) policy: PolicyArgs,
 
     /// Facts from a file instead of a device; the machine is that of the file
-    #[arg(long, value_name = "FILE", group = "source")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "source",
+        conflicts_with_all = ["machine", "memory", "firmware", "firmware_kind", "kernel"]
+    )]
     pub(super) facts: Option<PathBuf>,
 
     /// As JSON
@@ -293,6 +298,23 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn options_that_would_be_ignored_are_refused() {
+        let parse = |line: &str| Args::try_parse_from(line.split(' ')).map(|_| ());
+        assert!(parse("igd-vmm plan --facts f.json --device host=00:02.0,addr=0x2").is_ok());
+        for wrong in [
+            "igd-vmm plan --facts f.json --machine q35",
+            "igd-vmm plan --facts f.json --memory 1G",
+            "igd-vmm plan --facts f.json --kernel bzImage",
+            "igd-vmm plan --facts f.json --sim kbl",
+            "igd-vmm plan --sim kbl --vfio-user igd.sock",
+            "igd-vmm run --sim kbl --append quiet",
+            "igd-vmm run --sim kbl --kernel bzImage --firmware bios.bin",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -8,12 +8,15 @@ mod run;
 mod source;
 mod status;
 
+use std::error::Error;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Args, Command};
+
+use crate::backend::HostError;
 
 /// Something failed.
 const FAILED: u8 = 1;
@@ -35,11 +38,31 @@ enum Failure {
     Usage(String),
     /// There is no plan, and why.
     Refused(String),
+    /// The device is gone.
+    Lost(String),
 }
 
 impl Failure {
-    fn failed(error: impl std::fmt::Display) -> Self {
+    /// An error that says itself what failed. A device that is gone is told apart, however deep below.
+    fn failed(error: impl Error + 'static) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+        while let Some(inner) = cause {
+            if let Some(HostError::Lost { .. }) = inner.downcast_ref() {
+                return Self::Lost(error.to_string());
+            }
+            cause = inner.source();
+        }
         Self::Failed(error.to_string())
+    }
+
+    /// The exit code, and what is told.
+    fn into_parts(self) -> (u8, String) {
+        match self {
+            Self::Failed(text) => (FAILED, text),
+            Self::Usage(text) => (USAGE, text + " (see igd-vmm --help)"),
+            Self::Refused(text) => (REFUSED, text),
+            Self::Lost(text) => (LOST, text),
+        }
     }
 }
 
@@ -57,14 +80,11 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => probe::plan(&args),
         Command::Run(args) => run::run(&args),
     };
-    let (code, text) = match outcome {
-        Ok(code) => return ExitCode::from(code),
-        Err(Failure::Failed(text)) => (FAILED, text),
-        Err(Failure::Usage(text)) => (USAGE, text + " (see igd-vmm --help)"),
-        Err(Failure::Refused(text)) => (REFUSED, text),
-    };
-    eprintln!("igd-vmm: {text}");
-    ExitCode::from(code)
+    ExitCode::from(outcome.unwrap_or_else(|failure| {
+        let (code, text) = failure.into_parts();
+        eprintln!("igd-vmm: {text}");
+        code
+    }))
 }
 
 /// Prints all of it at once. A reader that has seen enough is no failure.
@@ -72,5 +92,30 @@ fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::failed(error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::ProbeError;
+
+    #[test]
+    fn a_device_that_is_gone_has_a_code_of_its_own() {
+        let read = |source| {
+            Failure::failed(ProbeError::Read {
+                device: "igd".to_owned(),
+                source,
+            })
+        };
+        let lost = read(HostError::Lost {
+            device: "igd".to_owned(),
+            reason: "closed".to_owned(),
+        });
+        assert_eq!(lost.into_parts(), (LOST, "igd: igd is gone: closed".to_owned()));
+        let other = read(HostError::Reset {
+            reason: "no".to_owned(),
+        });
+        assert_eq!(other.into_parts().0, FAILED);
     }
 }

@@ -23,6 +23,11 @@ const ANSWER: Duration = Duration::from_secs(2);
 
 /// Opens the device that the arguments name, for this virtual machine if there is one.
 pub(super) fn open(args: &DeviceArgs, vm: Option<&VmFd>) -> Result<Arc<dyn HostDevice>, Failure> {
+    if args.device.host.is_some() && (args.sim.is_some() || args.vfio_user.is_some()) {
+        return Err(Failure::Usage(
+            "two devices: leave out host= in --device, or --sim and --vfio-user".to_owned(),
+        ));
+    }
     if let Some(profile) = args.sim {
         let mut options = igd_sim::Options::default();
         options.shared = true;
@@ -93,4 +98,31 @@ pub(super) fn refused(refusals: &Refusals) -> Failure {
         text += &format!("\n   - {}\n     {}", finding.fact, finding.remedy);
     }
     Failure::Refused(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::{Args, Command};
+    use super::*;
+    use clap::Parser;
+
+    fn opened(line: &str) -> Result<Arc<dyn HostDevice>, Failure> {
+        match Args::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Probe(args) => open(&args.device, None),
+            _ => panic!("not a probe"),
+        }
+    }
+
+    #[test]
+    fn there_is_exactly_one_device() {
+        for wrong in [
+            "igd-vmm probe",
+            "igd-vmm probe --device addr=0x2",
+            "igd-vmm probe --sim kbl --device host=00:02.0",
+            "igd-vmm probe --vfio-user igd.sock --device host=00:02.0,addr=0x2",
+        ] {
+            assert!(matches!(opened(wrong), Err(Failure::Usage(_))), "{wrong}");
+        }
+        assert!(opened("igd-vmm probe --sim kbl --device addr=0x2").is_ok());
+    }
 }

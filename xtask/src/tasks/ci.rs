@@ -11,7 +11,10 @@ const STEPS: &[Step] = &[
     ("test", || test::run(&test::Args::default()).into()),
     ("doc", || doc::run(&doc::Args::default()).into()),
     ("conformance", || exit(conformance::run(&conformance::Args::default()))),
-    ("firmware", || exit(firmware::run(&firmware::Args::default()))),
+    ("firmware", || match firmware::missing() {
+        Some(reason) => Outcome::Skipped(reason),
+        None => exit(firmware::run(&firmware::Args::default())),
+    }),
 ];
 
 /// Runs every step and prints the summary.

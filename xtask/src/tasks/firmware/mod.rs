@@ -22,6 +22,10 @@ const KVM: &str = "/dev/kvm";
 const SEABIOS: &[&str] = &["/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/bios-256k.bin"];
 /// What SeaBIOS says when it has found nothing to boot.
 const LAST_WORDS: &str = "No bootable device.";
+/// How long a scenario may take, in seconds.
+const LIMIT: u64 = 20;
+/// How much longer it may take to end.
+const GRACE: u64 = 20;
 /// How long a server may take to listen.
 const LISTEN: Duration = Duration::from_secs(5);
 
@@ -58,8 +62,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         .iter()
         .filter(|scenario| args.names.is_empty() || args.names.iter().any(|name| name == scenario.name))
         .collect();
-    if selected.is_empty() {
-        eprintln!("no such scenario; --list names them");
+    let is_known = |name: &&String| SCENARIOS.iter().any(|scenario| scenario.name == *name);
+    if let Some(unknown) = args.names.iter().find(|name| !is_known(name)) {
+        eprintln!("{unknown}: no such scenario; --list names them");
         return Ok(NOTHING_SELECTED);
     }
     if let Some(reason) = missing() {
@@ -90,18 +95,23 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 }
 
 /// What this machine lacks. SeaBIOS is installed if that is possible.
-fn missing() -> Option<String> {
+pub(crate) fn missing() -> Option<String> {
     if let Err(error) = fs::File::options().read(true).write(true).open(KVM) {
         return Some(format!("{KVM}: {error}"));
     }
     let is_there = || SEABIOS.iter().any(|path| Path::new(path).is_file());
-    if !is_there() {
+    if !is_there() && is_root() {
         eprintln!("$ apt-get install seabios");
         let mut install = Command::new("apt-get");
         install.args(["-qq", "install", "--no-install-recommends", "-y", "seabios"]);
         let _ = install.stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
     (!is_there()).then(|| "no SeaBIOS: install the package seabios".to_owned())
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|id| id.stdout.trim_ascii() == b"0")
 }
 
 fn build() -> Result<Place> {
@@ -129,11 +139,11 @@ fn build() -> Result<Place> {
     })
 }
 
-/// A server that ends with us.
-struct Server(Child);
+/// A program that ends with us.
+struct Program(Child);
 
-impl Server {
-    fn start(place: &Place, profile: &str, socket: &Path) -> Result<Self> {
+impl Program {
+    fn serve(place: &Place, profile: &str, socket: &Path) -> Result<Self> {
         let _ = fs::remove_file(socket);
         let mut command = Command::new(&place.sim);
         command.args(["--profile", profile, "--socket"]).arg(socket);
@@ -150,17 +160,19 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Waits for the VMM, and interrupts it as a terminal does when the firmware has nothing left to do.
+/// Waits for the VMM, and interrupts it as a terminal does when the firmware has nothing left to do. One that does not
+/// end has no exit code.
 fn wait(vmm: &mut Child, log: &Path) -> Result<Option<i32>> {
     let mut is_interrupted = false;
-    loop {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(LIMIT + GRACE) {
         if let Some(status) = vmm.try_wait().context("igd-vmm was lost")? {
             return Ok(status.code());
         }
@@ -172,6 +184,16 @@ fn wait(vmm: &mut Child, log: &Path) -> Result<Option<i32>> {
             let _ = kill.args(["-INT", &vmm.id().to_string()]).status();
         }
     }
+    Ok(None)
+}
+
+/// Lets the simulator write the OpRegion of a platform; returns its length.
+fn dump_opregion(place: &Place, profile: &str, file: &Path) -> Result<u64> {
+    let mut command = Command::new(&place.sim);
+    command.args(["--profile", profile, "--dump-opregion"]).arg(file);
+    succeed(command.stdout(Stdio::null()))?;
+    let dump = fs::metadata(file).with_context(|| format!("igd-sim wrote no {}", file.display()))?;
+    Ok(dump.len())
 }
 
 /// What a run left behind.
@@ -179,7 +201,10 @@ fn wait(vmm: &mut Child, log: &Path) -> Result<Option<i32>> {
 struct Files {
     log: PathBuf,
     status: PathBuf,
+    /// Guest memory at ASLS.
     opregion: PathBuf,
+    /// The OpRegion that the device has.
+    host_opregion: PathBuf,
     trace: PathBuf,
     errors: PathBuf,
 }
@@ -191,21 +216,29 @@ fn play(scenario: &Scenario, place: &Place) -> Result<Vec<String>> {
         log: file("log"),
         status: file("json"),
         opregion: file("opregion"),
+        host_opregion: file("host-opregion"),
         trace: file("trace"),
         errors: file("err"),
     };
-    for path in [&files.log, &files.status, &files.opregion, &files.trace] {
+    let old = [
+        &files.log,
+        &files.status,
+        &files.opregion,
+        &files.host_opregion,
+        &files.trace,
+    ];
+    for path in old {
         let _ = fs::remove_file(path);
     }
     let socket = file("sock");
     let mut server = match scenario.device {
         Device::Sim(_) => None,
-        Device::Served(profile) | Device::Killed(profile) => Some(Server::start(place, profile, &socket)?),
+        Device::Served(profile) | Device::Killed(profile) => Some(Program::serve(place, profile, &socket)?),
     };
     let errors = fs::File::create(&files.errors).context("cannot write logs")?;
     let mut command = Command::new(&place.vmm);
     command
-        .args(["run", "--exit-after", scenario.seconds])
+        .args(["run", "--exit-after", &LIMIT.to_string()])
         .args(scenario.args);
     match scenario.device {
         Device::Sim(profile) => command.args(["--sim", profile]),
@@ -217,16 +250,14 @@ fn play(scenario: &Scenario, place: &Place) -> Result<Vec<String>> {
         .arg("--status")
         .arg(&files.status);
     command.arg("--trace").arg(&files.trace);
-    if !matches!(scenario.device, Device::Killed(_)) {
+    if scenario.placed.is_some() {
+        let len = dump_opregion(place, scenario.device.profile(), &files.host_opregion)?;
         command
             .arg("--dump-memory")
-            .arg(format!("asls,16K,{}", files.opregion.display()));
+            .arg(format!("asls,{len},{}", files.opregion.display()));
     }
-    let mut vmm = command
-        .stdin(Stdio::null())
-        .stderr(errors)
-        .spawn()
-        .context("cannot start igd-vmm")?;
+    let vmm = command.stdin(Stdio::null()).stderr(errors).spawn();
+    let mut vmm = Program(vmm.context("cannot start igd-vmm")?);
     if matches!(scenario.device, Device::Killed(_)) {
         let start = Instant::now();
         // The firmware has begun.
@@ -235,6 +266,6 @@ fn play(scenario: &Scenario, place: &Place) -> Result<Vec<String>> {
         }
         drop(server.take());
     }
-    let code = wait(&mut vmm, &files.log)?;
+    let code = wait(&mut vmm.0, &files.log)?;
     Ok(checks::failures(scenario, code, &files, place))
 }

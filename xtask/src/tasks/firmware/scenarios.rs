@@ -12,6 +12,37 @@ pub(super) enum Device {
     Killed(&'static str),
 }
 
+impl Device {
+    /// The platform.
+    pub(super) const fn profile(self) -> &'static str {
+        let (Self::Sim(profile) | Self::Served(profile) | Self::Killed(profile)) = self;
+        profile
+    }
+}
+
+/// What has to lie in guest memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    /// Whether the firmware places it, and says where.
+    pub(super) is_told: bool,
+    /// Stolen memory in MiB.
+    pub(super) stolen_mib: u64,
+    /// Where stolen memory has to be, if not anywhere.
+    pub(super) base: Option<u64>,
+    /// What the plan takes out of the OpRegion: offsets, and the bits that are 0 then.
+    pub(super) cleared: &'static [(usize, u8)],
+}
+
+/// MBOX without mailbox 2: a guest's SWSCI would reach the host's firmware.
+const NO_SWSCI: &[(usize, u8)] = &[(0x58, 1 << 1)];
+
+const KBL: Placed = Placed {
+    is_told: true,
+    stolen_mib: 32,
+    base: None,
+    cleared: NO_SWSCI,
+};
+
 /// A recorded run of QEMU to compare with, and what differs for a reason.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Like {
@@ -30,22 +61,23 @@ pub(super) struct Scenario {
     pub(super) text: &'static str,
     pub(super) device: Device,
     pub(super) args: &'static [&'static str],
-    /// How long it may take.
-    pub(super) seconds: &'static str,
     /// Exit code of igd-vmm.
     pub(super) code: i32,
-    /// Whether the firmware says that it placed OpRegion and stolen memory, and where.
-    pub(super) is_told: bool,
-    /// Whether OpRegion and stolen memory are placed at all.
-    pub(super) is_placed: bool,
+    /// Why it ended, as the status has it. A firmware that hangs ends in time too, but as `timed-out`.
+    pub(super) end: &'static str,
+    /// OpRegion and stolen memory, where there is time to place them.
+    pub(super) placed: Option<Placed>,
     pub(super) like: Option<Like>,
 }
 
-/// Devices that this machine has not; sizes of tables that are its own; what SeaBIOS 1.16 and 1.17 do otherwise.
+/// What differs from the recorded machines, which had neither ACPI nor a device's ROM:
 ///
-/// - `etc/e820` of QEMU has an entry for an AMD range; the directory has other files; tables are QEMU's own.
+/// - The tables are QEMU's own, its `etc/e820` has an entry for an AMD range, and the directory has other files.
+/// - The recorded OpRegion is smaller.
 /// - `genroms/kvmvapic.bin` is a ROM of QEMU.
-const FW_CFG: &[&str] = &[
+/// - 00:01.1 is QEMU's IDE controller, 00:01.3 the ACPI function that QEMU was told to leave out, 00:1f.0 a bridge that
+///   it was told to add.
+const PC: &[&str] = &[
     "fw_cfg file-dir",
     "fw_cfg etc/e820",
     "fw_cfg etc/acpi/rsdp",
@@ -54,10 +86,14 @@ const FW_CFG: &[&str] = &[
     "fw_cfg etc/smbios/smbios-tables",
     "fw_cfg etc/igd-opregion",
     "fw_cfg genroms/kvmvapic.bin",
+    "00:01.1",
+    "00:01.3",
+    "00:1f.0",
 ];
 
-/// As above. There is no system management mode here, for which SeaBIOS sets up SMRAM at 9Dh; with ACPI tables it puts the
-/// ACPI registers elsewhere than without, as in the recorded machine.
+/// As above. There is no system management mode here, for which SeaBIOS sets up SMRAM at 9Dh; with ACPI tables it puts
+/// the ACPI registers elsewhere than without, as in the recorded machine. 00:1f.2 and 00:1f.3 are QEMU's disk and SMB
+/// controllers.
 const Q35: &[&str] = &[
     "fw_cfg file-dir",
     "fw_cfg etc/e820",
@@ -69,6 +105,8 @@ const Q35: &[&str] = &[
     "fw_cfg genroms/kvmvapic.bin",
     "00:00.0/9c",
     "00:1f.0/a0",
+    "00:1f.2",
+    "00:1f.3",
 ];
 const Q35_PLACES: &[&str] = &["00:02.0/fc", "00:02.0/5c", "00:1f.0/40"];
 
@@ -81,10 +119,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         text: "SeaBIOS writes ASLS and BDSM, the OpRegion lies at ASLS",
         device: Device::Sim("kbl"),
         args: &[],
-        seconds: "20",
         code: 0,
-        is_told: true,
-        is_placed: true,
+        end: "stopped",
+        placed: Some(KBL),
         like: None,
     },
     Scenario {
@@ -92,10 +129,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         text: "the same on Q35, through ECAM",
         device: Device::Sim("kbl"),
         args: &["--machine", "q35"],
-        seconds: "20",
         code: 0,
-        is_told: true,
-        is_placed: true,
+        end: "stopped",
+        placed: Some(KBL),
         like: None,
     },
     Scenario {
@@ -103,13 +139,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         text: "the accesses of SeaBIOS in QEMU, device set alike",
         device: Device::Sim("kbl"),
         args: &["--memory", "256M", "--device", "addr=0x2,rombar=0,x-igd-opregion=on"],
-        seconds: "20",
         code: 0,
-        is_told: true,
-        is_placed: true,
+        end: "stopped",
+        placed: Some(KBL),
         like: Some(Like {
             trace: "q111-igd-pc-pio",
-            ignored: FW_CFG,
+            ignored: PC,
             values: PLACES,
         }),
     },
@@ -125,10 +160,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             "--device",
             "addr=0x2,rombar=0,x-igd-legacy-mode=off,x-igd-opregion=on",
         ],
-        seconds: "20",
         code: 0,
-        is_told: true,
-        is_placed: true,
+        end: "stopped",
+        placed: Some(KBL),
         like: Some(Like {
             trace: "q111-igd-q35-dma",
             ignored: Q35,
@@ -140,10 +174,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         text: "generation 12: BDSM64 and ASLS are set before SeaBIOS runs",
         device: Device::Sim("tgl"),
         args: &["--provisioning", "direct"],
-        seconds: "20",
         code: 0,
-        is_told: false,
-        is_placed: true,
+        end: "stopped",
+        placed: Some(Placed {
+            is_told: false,
+            stolen_mib: 64,
+            ..KBL
+        }),
         like: None,
     },
     Scenario {
@@ -151,10 +188,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         text: "stolen memory at the host's address",
         device: Device::Sim("kbl"),
         args: &["--provisioning", "identity", "--memory", "3G"],
-        seconds: "20",
         code: 0,
-        is_told: false,
-        is_placed: true,
+        end: "stopped",
+        placed: Some(Placed {
+            is_told: false,
+            base: Some(0x8b80_0000),
+            ..KBL
+        }),
         like: None,
     },
     Scenario {
@@ -162,10 +202,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         text: "as pc, with the device in another process",
         device: Device::Served("kbl"),
         args: &[],
-        seconds: "20",
         code: 0,
-        is_told: true,
-        is_placed: true,
+        end: "stopped",
+        placed: Some(KBL),
         like: None,
     },
     Scenario {
@@ -173,10 +212,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         text: "the device's process is killed: reported, exit code 4",
         device: Device::Killed("kbl"),
         args: &[],
-        seconds: "20",
         code: 4,
-        is_told: false,
-        is_placed: false,
+        end: "device-lost",
+        placed: None,
         like: None,
     },
 ];
