@@ -20,8 +20,8 @@ use vmm_sys_util::eventfd::EventFd;
 
 /// First GSI of a message.
 pub const FIRST_MESSAGE: u32 = 24;
-/// Most messages at a time: one function has 32 vectors at the most.
-const MESSAGES: usize = 32;
+/// Most messages at a time: one function has 2048 vectors of MSI-X at the most. KVM takes 4096 routes.
+const MESSAGES: usize = 2048;
 
 /// The hypervisor's side of an [`IrqRouter`].
 pub trait IrqBackend: Send + Sync + fmt::Debug {
@@ -55,7 +55,8 @@ pub struct IrqRouter {
     messages: Mutex<Messages>,
 }
 
-type Messages = [Option<MsiMessage>; MESSAGES];
+/// By GSI, as far as there was ever one.
+type Messages = Vec<Option<MsiMessage>>;
 
 /// An interrupt that cannot be routed.
 #[derive(Debug, thiserror::Error)]
@@ -102,21 +103,21 @@ impl IrqRouter {
         backend.set_messages(&[]).map_err(refused("routing", 0))?;
         Ok(Self {
             backend,
-            messages: Mutex::new([None; MESSAGES]),
+            messages: Mutex::default(),
         })
     }
 
     /// Makes a change to the message of `gsi`, unless the hypervisor refuses.
     fn change(&self, messages: &mut Messages, gsi: u32, message: Option<MsiMessage>) -> Result<(), IrqError> {
-        let mut next = *messages;
-        *slot(&mut next, gsi).ok_or(IrqError::NoMessage(gsi))? = message;
-        let routes = (FIRST_MESSAGE..)
-            .zip(next)
-            .filter_map(|(gsi, message)| Some((gsi, message?)));
-        let routes: Vec<_> = routes.collect();
-        self.backend.set_messages(&routes).map_err(refused("routing", gsi))?;
-        *messages = next;
-        Ok(())
+        let slot = slot(messages, gsi).ok_or(IrqError::NoMessage(gsi))?;
+        let before = std::mem::replace(slot, message);
+        let routes = (FIRST_MESSAGE..).zip(&*messages);
+        let routes: Vec<_> = routes.filter_map(|(gsi, message)| Some((gsi, (*message)?))).collect();
+        let set = self.backend.set_messages(&routes).map_err(refused("routing", gsi));
+        if let (Err(_), Some(slot)) = (&set, self::slot(messages, gsi)) {
+            *slot = before;
+        }
+        set
     }
 
     fn lock(&self) -> MutexGuard<'_, Messages> {
@@ -130,8 +131,14 @@ impl IrqRouter {
     /// None is left, or the hypervisor refuses.
     pub fn add_message(&self, message: MsiMessage) -> Result<u32, IrqError> {
         let mut messages = self.lock();
-        let free = (FIRST_MESSAGE..).zip(&*messages).find(|(_, slot)| slot.is_none());
-        let (gsi, _) = free.ok_or(IrqError::Full)?;
+        let free = messages.iter().position(Option::is_none).unwrap_or(messages.len());
+        if free == MESSAGES {
+            return Err(IrqError::Full);
+        }
+        if free == messages.len() {
+            messages.push(None);
+        }
+        let gsi = u32::try_from(free).map_or(u32::MAX, |free| FIRST_MESSAGE + free);
         self.change(&mut messages, gsi, Some(message))?;
         Ok(gsi)
     }
@@ -320,12 +327,14 @@ mod tests {
     fn messages_get_the_lowest_free_gsi() {
         let table = Arc::new(Table::default());
         let router = IrqRouter::with_backend(Box::new(Arc::clone(&table))).unwrap();
-        let gsis: Vec<u32> = (0..32).map(|data| router.add_message(message(data)).unwrap()).collect();
-        assert_eq!(gsis, (24..56).collect::<Vec<_>>());
-        assert!(matches!(router.add_message(message(32)), Err(IrqError::Full)));
+        let gsis: Vec<u32> = (0..2048)
+            .map(|data| router.add_message(message(data)).unwrap())
+            .collect();
+        assert_eq!(gsis, (24..2072).collect::<Vec<_>>());
+        assert!(matches!(router.add_message(message(2048)), Err(IrqError::Full)));
         router.remove_message(30);
         router.change_message(25, message(99)).unwrap();
-        assert_eq!(table.routes.lock().unwrap().len(), 31);
+        assert_eq!(table.routes.lock().unwrap().len(), 2047);
         assert_eq!(table.routes.lock().unwrap()[1], (25, message(99)));
         assert_eq!(router.add_message(message(7)).unwrap(), 30);
     }
@@ -341,7 +350,7 @@ mod tests {
         *table.refuses.lock().unwrap() = false;
         assert_eq!(router.add_message(message(4)).unwrap(), 25);
         assert_eq!(*table.routes.lock().unwrap(), [(24, message(1)), (25, message(4))]);
-        for wrong in [0, 23, 26, 56, u32::MAX] {
+        for wrong in [0, 23, 26, 2072, u32::MAX] {
             assert!(matches!(router.change_message(wrong, message(0)), Err(IrqError::NoMessage(gsi)) if gsi == wrong));
         }
     }

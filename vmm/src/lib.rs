@@ -11,6 +11,7 @@ pub mod machine;
 pub mod memory;
 pub mod probe;
 pub mod trace;
+mod wait;
 
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -14,6 +14,8 @@ mod function;
 mod interrupts;
 #[path = "apply/kvm.rs"]
 mod kvm;
+#[path = "apply/msix.rs"]
+mod msix;
 #[cfg(feature = "sim")]
 #[path = "apply/sim.rs"]
 mod sim;
@@ -96,7 +98,10 @@ fn plan() -> Plan {
 
 impl Bench {
     fn new() -> Self {
-        let device = Fake::new();
+        Self::on(Fake::new())
+    }
+
+    fn on(device: Arc<Fake>) -> Self {
         let connected = Connected::default();
         let hypervisor = FakeHypervisor {
             log: Arc::clone(&device.log),

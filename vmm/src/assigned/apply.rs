@@ -14,6 +14,7 @@ use super::bars::AssignedBars;
 use super::config::{self, HostConfig};
 use super::function::AssignedFunction;
 use super::interrupts::Interrupts;
+use super::msix::{Msix, MsixPlace};
 use super::undo::{Done, Undo};
 use super::{gtt, pieces, rom};
 use crate::backend::{HostDevice, HostError, RegionKind};
@@ -125,7 +126,8 @@ pub fn apply(
         write_opregion(image, ram, &mut undo)?;
     }
     let mut bars = pieces::bars(&*device)?;
-    let pieces = pieces::map(&*device, &bars, &plan.traps)?;
+    let msix = MsixPlace::find(&*device).map_err(ApplyError::host("reading the MSI-X capability"))?;
+    let pieces = pieces::map(&*device, &bars, &plan.traps, msix.as_ref())?;
     if !plan.vga.is_empty() && device.region(RegionKind::Vga).is_none() {
         let (region, step) = (RegionKind::Vga, StepKind::RouteVga);
         return Err(ApplyError::NoRegion { region, step });
@@ -136,7 +138,9 @@ pub fn apply(
         let found = Bar::new(BarKind::Rom, size).map_err(|source| ApplyError::Bar { bar, size, source })?;
         bars.push((bar, found));
     }
-    let below = Passthrough::new(HostConfig(Arc::clone(&device)), |builder| configure(builder, &bars));
+    let below = Passthrough::new(HostConfig(Arc::clone(&device)), |builder| {
+        configure(builder, &bars, msix.is_some())
+    });
     let below = below.map_err(|error| match error {
         PassthroughError::Read { source, .. } => ApplyError::host("reading configuration space")(source),
         PassthroughError::Build(error) => ApplyError::Function(error),
@@ -147,14 +151,15 @@ pub fn apply(
     undo.release_memory();
 
     let igd = IgdDevice::new(&plan.device);
-    let bars = AssignedBars::new(Arc::clone(&device), igd, pieces, rom, plan.vga.clone());
+    let msix = msix.map(|place| Arc::new(Msix::new(place, Arc::clone(&device), Arc::clone(&irq))));
+    let bars = AssignedBars::new(Arc::clone(&device), igd, pieces, rom, plan.vga.clone(), msix.clone());
     let bars = Arc::new(bars);
     let shadow = below.shadow();
     let (pin, msi) = (
         shadow.registers().u8(spec::INTERRUPT_PIN),
         shadow.capability(spec::capability::MSI),
     );
-    let interrupts = Interrupts::new(Arc::clone(&device), irq, pin, msi);
+    let interrupts = Interrupts::new(Arc::clone(&device), irq, pin, msi, msix);
     let function = AssignedFunction::new(device, below, Arc::clone(&bars), interrupts, undo);
     Ok(Applied { function, bars })
 }
@@ -199,8 +204,14 @@ fn write_opregion(image: &Image, ram: &GuestRam, undo: &mut Undo) -> Result<(), 
     ram.memory().write_slice(&image.bytes, at).map_err(outside)
 }
 
-fn configure(builder: FunctionBuilder<256>, bars: &[(u8, Bar)]) -> Result<FunctionBuilder<256>, BuildError> {
-    let builder = builder.hide_capability(spec::capability::MSIX);
+fn configure(
+    mut builder: FunctionBuilder<256>,
+    bars: &[(u8, Bar)],
+    has_msix: bool,
+) -> Result<FunctionBuilder<256>, BuildError> {
+    if !has_msix {
+        builder = builder.hide_capability(spec::capability::MSIX);
+    }
     bars.iter()
         .try_fold(builder, |builder, (index, bar)| builder.bar(*index, *bar))
 }

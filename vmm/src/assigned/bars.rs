@@ -8,6 +8,7 @@ use igd_quirks::device::{Event, IgdDevice};
 use igd_quirks::plan::VgaRange;
 use pci_model::{ConfigAccess, ROM, Width};
 
+use super::msix::Msix;
 use super::pieces::{Piece, Pieces};
 use crate::backend::{HostDevice, HostError, RegionKind};
 
@@ -29,6 +30,7 @@ pub struct AssignedBars {
     igd: Mutex<IgdDevice>,
     rom: Vec<u8>,
     vga: Vec<VgaRange>,
+    msix: Option<Arc<Msix>>,
     failures: AtomicU64,
 }
 
@@ -39,6 +41,7 @@ impl AssignedBars {
         pieces: Pieces,
         rom: Vec<u8>,
         vga: Vec<VgaRange>,
+        msix: Option<Arc<Msix>>,
     ) -> Self {
         Self {
             device,
@@ -46,6 +49,7 @@ impl AssignedBars {
             pieces,
             rom,
             vga,
+            msix,
             failures: AtomicU64::new(0),
         }
     }
@@ -89,6 +93,9 @@ impl AssignedBars {
         }
         for (part, at) in data.chunks_mut(widest).zip((0_u64..).step_by(widest)) {
             let offset = offset.saturating_add(at);
+            if self.msix.as_ref().is_some_and(|msix| msix.read(bar, offset, part)) {
+                continue;
+            }
             match bar {
                 REGISTERS => self.registers_read(offset, part),
                 _ => self.read(RegionKind::Bar(bar), offset, part),
@@ -107,6 +114,9 @@ impl AssignedBars {
         }
         for (part, at) in data.chunks(widest).zip((0_u64..).step_by(widest)) {
             let offset = offset.saturating_add(at);
+            if self.msix.as_ref().is_some_and(|msix| msix.write(bar, offset, part)) {
+                continue;
+            }
             match bar {
                 REGISTERS => self.registers_write(offset, part),
                 PORTS => self.ports_write(offset, part),

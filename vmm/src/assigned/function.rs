@@ -124,7 +124,7 @@ impl AssignedFunction {
         let next = self.below.bar_map();
         self.unmap(&next);
         if resets {
-            self.interrupts.stop();
+            self.interrupts.reset();
         }
         let sent = forward.map_or(Ok(()), |forward| self.below.forward(forward));
         if let Err(error) = &sent {
@@ -134,8 +134,9 @@ impl AssignedFunction {
             self.follow_reset();
         }
         self.map();
-        if effects.intersects(Effects::MSI | Effects::FUNCTION_RESET) {
-            self.interrupts.follow(self.below.shadow().msi());
+        if effects.intersects(Effects::MSI | Effects::MSIX | Effects::FUNCTION_RESET) {
+            let shadow = self.below.shadow();
+            self.interrupts.follow(shadow.msi(), shadow.msix());
         }
         if sent.is_ok() { effects } else { Effects::empty() }
     }
@@ -199,13 +200,13 @@ impl ConfigSpace for AssignedFunction {
             return Effects::empty();
         }
         self.unmap(&BarMap::EMPTY);
-        self.interrupts.stop();
+        self.interrupts.reset();
         if let Err(error) = config::reset(&*self.device) {
             log::warn!("{}: {error}; it starts again as it is", self.device.name());
         }
         let effects = self.below.reset_shadow();
         self.bars.igd().reset();
-        self.interrupts.follow(None);
+        self.interrupts.follow(None, None);
         effects
     }
 }

@@ -7,10 +7,12 @@
 use std::io;
 use std::sync::Arc;
 
-use pci_model::{MsiMessage, MsiState};
+use pci_model::{MsiState, MsixControl};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::config;
+use super::msix::Msix;
+use super::vectors::Vector;
 use crate::backend::{HostDevice, HostError, InterruptKind};
 use crate::irq::{IrqError, IrqRouter};
 
@@ -26,15 +28,6 @@ struct Line {
     resample: EventFd,
 }
 
-/// A vector of MSI.
-#[derive(Debug)]
-struct Vector {
-    gsi: u32,
-    trigger: EventFd,
-    message: MsiMessage,
-    is_connected: bool,
-}
-
 /// The interrupts of one function. The host allows one kind at a time.
 #[derive(Debug)]
 pub(super) struct Interrupts {
@@ -46,12 +39,14 @@ pub(super) struct Interrupts {
     gsi: Option<u32>,
     sends_messages: bool,
     line: Option<Line>,
+    /// Of MSI.
     vectors: Vec<Vector>,
+    msix: Option<Arc<Msix>>,
 }
 
 /// An interrupt that cannot be set up.
 #[derive(Debug, thiserror::Error)]
-enum InterruptError {
+pub(super) enum InterruptError {
     #[error(transparent)]
     Host(#[from] HostError),
     #[error(transparent)]
@@ -62,7 +57,13 @@ enum InterruptError {
 
 impl Interrupts {
     /// No interrupts yet. `pin` is the register of the function.
-    pub(super) fn new(device: Arc<dyn HostDevice>, irq: Arc<IrqRouter>, pin: u8, msi_at: Option<u8>) -> Self {
+    pub(super) fn new(
+        device: Arc<dyn HostDevice>,
+        irq: Arc<IrqRouter>,
+        pin: u8,
+        msi_at: Option<u8>,
+        msix: Option<Arc<Msix>>,
+    ) -> Self {
         let has_pin = pin != 0 && device.interrupt_count(InterruptKind::Intx) > 0;
         Self {
             device,
@@ -73,6 +74,7 @@ impl Interrupts {
             sends_messages: false,
             line: None,
             vectors: Vec::new(),
+            msix,
         }
     }
 
@@ -89,34 +91,65 @@ impl Interrupts {
         }
     }
 
-    /// Does what the state of the MSI capability asks for; without it, or while it is disabled, the pin serves.
-    pub(super) fn follow(&mut self, msi: Option<MsiState>) {
-        let Some(msi) = msi.filter(|msi| msi.enabled) else {
-            self.sends_messages = false;
+    /// Does what the states of the MSI and MSI-X capabilities ask for. MSI-X comes before MSI where both are enabled;
+    /// without either, the pin serves.
+    pub(super) fn follow(&mut self, msi: Option<MsiState>, msix: Option<MsixControl>) {
+        let msix = msix.filter(|control| control.enabled && self.msix.is_some());
+        let msi = msi.filter(|msi| msi.enabled && msix.is_none());
+        self.sends_messages = msi.is_some() || msix.is_some();
+        if msi.is_none() {
             self.stop_vectors();
-            self.start_line();
-            return;
-        };
-        self.sends_messages = true;
+        }
+        if msix.is_none()
+            && let Some(msix) = &self.msix
+        {
+            msix.stop();
+        }
+        if !self.sends_messages {
+            return self.start_line();
+        }
         if let Some(line) = self.line.take() {
             self.end_line(&line);
         }
+        let done = match (msi, &self.msix, msix) {
+            (Some(msi), ..) => self.follow_msi(&msi),
+            (None, Some(msix), Some(control)) => msix.follow(control),
+            _ => Ok(()),
+        };
+        if let Err(error) = done {
+            log::error!("{error}; the guest gets no interrupts");
+        }
+    }
+
+    fn follow_msi(&mut self, msi: &MsiState) -> Result<(), InterruptError> {
         let count = u32::from(msi.vectors).min(self.device.interrupt_count(InterruptKind::Msi));
         if u32::try_from(self.vectors.len()) != Ok(count) {
             self.stop_vectors();
-            if let Err(error) = self.start_vectors(&msi, count) {
-                log::error!("MSI: {error}; the guest gets no interrupts");
-                return self.stop_vectors();
+            if let Err(error) = self.start_vectors(msi, count) {
+                self.stop_vectors();
+                return Err(error);
             }
         }
-        self.update_vectors(&msi);
+        self.update_vectors(msi);
+        Ok(())
     }
 
     /// Ends all interrupts, until [`follow`](Self::follow).
     pub(super) fn stop(&mut self) {
         self.stop_vectors();
+        if let Some(msix) = &self.msix {
+            msix.stop();
+        }
         if let Some(line) = self.line.take() {
             self.end_line(&line);
+        }
+    }
+
+    /// Ends all interrupts as a reset of the function does: vectors of MSI-X are masked from then on.
+    pub(super) fn reset(&mut self) {
+        self.stop();
+        if let Some(msix) = &self.msix {
+            msix.reset();
         }
     }
 
@@ -187,18 +220,10 @@ impl Interrupts {
     }
 
     fn start_vectors(&mut self, msi: &MsiState, count: u32) -> Result<(), InterruptError> {
-        for vector in (0_u8..32).zip(0..count).map(|(vector, _)| vector) {
-            let Some(message) = msi.message(vector) else { break };
-            let trigger = EventFd::new(EFD_NONBLOCK)?;
-            let gsi = self.irq.add_message(message)?;
-            self.vectors.push(Vector {
-                gsi,
-                trigger,
-                message,
-                is_connected: false,
-            });
+        for _ in (0..32).zip(0..count) {
+            self.vectors.push(Vector::new()?);
         }
-        let triggers: Vec<&EventFd> = self.vectors.iter().map(|vector| &vector.trigger).collect();
+        let triggers: Vec<&EventFd> = self.vectors.iter().map(Vector::trigger).collect();
         if triggers.is_empty() {
             return Ok(());
         }
@@ -228,11 +253,8 @@ impl Interrupts {
             log::warn!("{error}");
         }
         self.end(InterruptKind::Msi);
-        for vector in self.vectors.drain(..) {
-            if vector.is_connected {
-                self.irq.disconnect(vector.gsi, &vector.trigger);
-            }
-            self.irq.remove_message(vector.gsi);
+        for mut vector in self.vectors.drain(..) {
+            vector.end(&self.irq);
         }
     }
 
@@ -248,21 +270,5 @@ impl Interrupts {
         if let Err(error) = self.device.disable_interrupt(kind) {
             log::warn!("{error}");
         }
-    }
-}
-
-impl Vector {
-    fn update(&mut self, irq: &IrqRouter, message: MsiMessage, is_masked: bool) -> Result<(), IrqError> {
-        if self.message != message {
-            irq.change_message(self.gsi, message)?;
-            self.message = message;
-        }
-        match (is_masked, self.is_connected) {
-            (true, true) => irq.disconnect(self.gsi, &self.trigger),
-            (false, false) => irq.connect(self.gsi, &self.trigger)?,
-            _ => {}
-        }
-        self.is_connected = !is_masked;
-        Ok(())
     }
 }

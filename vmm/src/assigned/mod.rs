@@ -2,8 +2,7 @@
 //! The assigned function: the parts of a plan that concern the device, carried out.
 //!
 //! [`apply()`] gives the device guest memory and puts it together as the guest is to see it. [`AssignedFunction`] is
-//! what the guest's bus has; [`AssignedBars`] serves what leaves the guest of accesses to BARs and VGA ranges. MSI-X is
-//! hidden from the guest: no integrated graphics device has it, and nobody would serve its table.
+//! what the guest's bus has; [`AssignedBars`] serves what leaves the guest of accesses to BARs and VGA ranges.
 
 mod apply;
 mod bars;
@@ -11,9 +10,11 @@ mod config;
 mod function;
 mod gtt;
 mod interrupts;
+mod msix;
 mod pieces;
 mod rom;
 mod undo;
+mod vectors;
 
 use std::fmt;
 

@@ -8,6 +8,7 @@ use pci_model::{Bar, BarKind, spec};
 
 use super::ApplyError;
 use super::config;
+use super::msix::MsixPlace;
 use crate::backend::{HostDevice, Mapping, RegionKind};
 
 /// Size of a page in bytes.
@@ -71,7 +72,12 @@ pub(super) fn bars(device: &dyn HostDevice) -> Result<Vec<(u8, Bar)>, ApplyError
 }
 
 /// Maps all pages that hold no trapped byte.
-pub(super) fn map(device: &dyn HostDevice, bars: &[(u8, Bar)], traps: &[Trap]) -> Result<Pieces, ApplyError> {
+pub(super) fn map(
+    device: &dyn HostDevice,
+    bars: &[(u8, Bar)],
+    traps: &[Trap],
+    msix: Option<&MsixPlace>,
+) -> Result<Pieces, ApplyError> {
     let mut all = Pieces::default();
     for (bar, pieces) in (0_u8..).zip(&mut all.bars) {
         let (Some(region), Some((_, found))) = (
@@ -81,11 +87,9 @@ pub(super) fn map(device: &dyn HostDevice, bars: &[(u8, Bar)], traps: &[Trap]) -
             continue;
         };
         let areas: Vec<Span> = region.mappable.iter().map(span).collect();
-        let traps: Vec<Span> = traps
-            .iter()
-            .filter(|trap| trap.bar == bar)
-            .map(|trap| span(&trap.range))
-            .collect();
+        let planned = traps.iter().filter(|trap| trap.bar == bar).map(|trap| trap.range);
+        let messages = msix.into_iter().flat_map(|msix| msix.traps(bar));
+        let traps: Vec<Span> = planned.chain(messages).map(|range| span(&range)).collect();
         let carving = PageSize::new(PAGE)
             .and_then(|page| Carving::new(found.size(), page, Mappable::Areas(&areas), &traps))
             .map_err(|source| ApplyError::Carve { bar, source })?;

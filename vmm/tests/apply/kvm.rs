@@ -9,7 +9,7 @@ use igd_vmm::irq::IrqRouter;
 use kvm_bindings::{KVM_IRQCHIP_IOAPIC, kvm_irqchip, kvm_lapic_state};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 
-use super::fake::MSI;
+use super::fake::{Fake, MSI, MSIX};
 use super::{Bench, write};
 
 /// Spurious-interrupt vector register of the local APIC; bit 8 enables it.
@@ -108,6 +108,42 @@ fn messages_reach_the_processor() {
     let _ = write(function, MSI + 2, 2, 0);
     bench.device.fire(0);
     assert!(eventually(|| guest.is_asserted(10)));
+}
+
+#[test]
+fn messages_of_the_table_reach_the_processor() {
+    let Some(guest) = Guest::new() else { return };
+    let mut bench = Bench::on(Fake::with_msix(3, 2, 0x4000, 0x5000));
+    bench.irq = Arc::new(IrqRouter::new(Arc::clone(&guest.vm)).unwrap());
+    let mut applied = bench.start();
+    let table = |vector: u64, field: u64, value: u32| {
+        applied
+            .bars
+            .bar_write(0, 0x4000 + 16 * vector + field, &value.to_le_bytes());
+    };
+    for (vector, data) in [(0, 0x43), (2, 0x75)] {
+        table(vector, 0, 0xfee0_0000);
+        table(vector, 8, data);
+        table(vector, 12, 0);
+    }
+    let _ = write(&mut applied.function, MSIX + 2, 2, 1 << 15);
+    bench.device.fire(2);
+    assert!(eventually(|| guest.is_requested(0x75)));
+    assert!(!guest.is_requested(0x43));
+
+    // Pending while masked, delivered by the unmask, to where it leads by then.
+    table(0, 12, 1);
+    bench.device.fire(0);
+    table(0, 8, 0x54);
+    let mut pending = [0; 8];
+    applied.bars.bar_read(0, 0x5000, &mut pending);
+    assert_eq!(pending[0], 1);
+    assert!(!guest.is_requested(0x54));
+    table(0, 12, 0);
+    assert!(eventually(|| guest.is_requested(0x54)));
+    applied.bars.bar_read(0, 0x5000, &mut pending);
+    assert_eq!(pending[0], 0);
+    assert!(!guest.is_requested(0x43));
 }
 
 #[test]

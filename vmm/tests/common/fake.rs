@@ -47,6 +47,8 @@ pub(crate) struct Fake {
     state: Mutex<State>,
     triggers: Mutex<Vec<EventFd>>,
     pub(crate) log: Log,
+    /// Interrupts behind MSI-X.
+    messages: u32,
     memory: File,
     name: String,
     calls: AtomicU64,
@@ -68,7 +70,23 @@ fn put(config: &mut [u8], at: u16, bytes: &[u8]) {
 
 impl Fake {
     /// A device with BAR0 (64-bit, mappable in part), BAR2 (not mappable), BAR4 (ports), ROM and VGA; MSI with 4 vectors and masks.
+    /// It has an MSI-X capability, and nothing behind it.
     pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self::build())
+    }
+
+    /// The same with interrupts behind MSI-X, whose registers are these.
+    pub(crate) fn with_msix(messages: u32, control: u16, table: u32, pending: u32) -> Arc<Self> {
+        let mut device = Self::build();
+        device.messages = messages;
+        let config = &mut device.state.get_mut().unwrap().config;
+        put(config, MSIX + 2, &control.to_le_bytes());
+        put(config, MSIX + 4, &table.to_le_bytes());
+        put(config, MSIX + 8, &pending.to_le_bytes());
+        Arc::new(device)
+    }
+
+    fn build() -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = format!(
             "fake-device-{}-{}",
@@ -112,8 +130,9 @@ impl Fake {
             interrupts: BTreeMap::new(),
             is_masked: false,
         };
-        Arc::new(Self {
+        Self {
             regions,
+            messages: 0,
             state: Mutex::new(state),
             triggers: Mutex::default(),
             log: Log::default(),
@@ -121,7 +140,7 @@ impl Fake {
             name,
             calls: AtomicU64::new(0),
             fail_at: AtomicU64::new(u64::MAX),
-        })
+        }
     }
 
     /// Lets the call after `n` more fail.
@@ -215,6 +234,7 @@ impl Fake {
         let mut state = self.lock();
         for (at, byte) in (u16::try_from(offset).unwrap()..).zip(data) {
             let is_msi = state.interrupts.contains_key(&InterruptKind::Msi);
+            let is_msix = state.interrupts.contains_key(&InterruptKind::Msix);
             let mask: u8 = match at {
                 0x04 => 0x07,
                 0x05 => 0x04,
@@ -228,6 +248,7 @@ impl Fake {
                         0x70
                     }
                 }
+                at if at == MSIX + 3 && is_msix => 0x80,
                 _ => 0,
             };
             let to = &mut state.config[usize::from(at)];
@@ -299,7 +320,7 @@ impl HostDevice for Fake {
         match kind {
             InterruptKind::Intx => 1,
             InterruptKind::Msi => 2,
-            InterruptKind::Msix => 0,
+            InterruptKind::Msix => self.messages,
         }
     }
 

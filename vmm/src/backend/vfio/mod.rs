@@ -307,8 +307,19 @@ impl HostDevice for VfioDevice {
     }
 
     fn enable_interrupt(&self, kind: InterruptKind, triggers: &[&EventFd]) -> Result<(), HostError> {
-        let enabled = self.device.enable_irq(index(kind), triggers.to_vec());
-        enabled.map_err(|error| self.interrupt("enabling", kind, error))
+        let most = self.interrupt_count(kind);
+        if triggers.is_empty() || u32::try_from(triggers.len()).is_ok_and(|count| count > most) {
+            let reason = format!("{} eventfds for {most} interrupts", triggers.len());
+            return Err(self.interrupt("enabling", kind, reason));
+        }
+        match ioctls::trigger(&self.device, index(kind), triggers) {
+            Ok(set) if set == triggers.len() => Ok(()),
+            Ok(available) => {
+                let reason = format!("the host has {available} of {} vectors left", triggers.len());
+                Err(self.interrupt("enabling", kind, reason))
+            }
+            Err(error) => Err(self.interrupt("enabling", kind, error)),
+        }
     }
 
     fn disable_interrupt(&self, kind: InterruptKind) -> Result<(), HostError> {
