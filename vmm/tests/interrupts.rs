@@ -1,16 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Interrupts in the controllers of a real virtual machine. Without `/dev/kvm` the tests say so and do nothing.
+//! Interrupts in the controllers of a real virtual machine. Without `/dev/kvm` the tests count as ignored.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a helper that fails is a test that fails"
+)]
 
+#[expect(dead_code, reason = "each test takes what it needs of it")]
+#[path = "common/bench.rs"]
+mod bench;
+#[expect(dead_code, reason = "each test takes what it needs of it")]
+#[path = "common/fake.rs"]
+mod fake;
+
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bench::{Bench, write};
+use fake::{Fake, MSI, MSIX};
 use igd_vmm::irq::IrqRouter;
 use kvm_bindings::{KVM_IRQCHIP_IOAPIC, kvm_irqchip, kvm_lapic_state};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
-
-use super::fake::{Fake, MSI, MSIX};
-use super::{Bench, write};
+use libtest_mimic::{Arguments, Trial};
 
 /// Spurious-interrupt vector register of the local APIC; bit 8 enables it.
 const SPURIOUS: usize = 0xf0;
@@ -23,14 +36,8 @@ struct Guest {
 }
 
 impl Guest {
-    fn new() -> Option<Self> {
-        let kvm = match Kvm::new() {
-            Ok(kvm) => kvm,
-            Err(error) => {
-                println!("skipped: /dev/kvm: {error}");
-                return None;
-            }
-        };
+    fn new() -> Self {
+        let kvm = Kvm::new().unwrap();
         let vm = Arc::new(kvm.create_vm().unwrap());
         vm.create_irq_chip().unwrap();
         let vcpu = vm.create_vcpu(0).unwrap();
@@ -39,7 +46,7 @@ impl Guest {
             *to = i8::from_le_bytes([from]);
         }
         vcpu.set_lapic(&lapic).unwrap();
-        Some(Self { vm, vcpu })
+        Self { vm, vcpu }
     }
 
     fn bench(&self) -> Bench {
@@ -81,9 +88,8 @@ fn eventually(condition: impl Fn() -> bool) -> bool {
     true
 }
 
-#[test]
 fn messages_reach_the_processor() {
-    let Some(guest) = Guest::new() else { return };
+    let guest = Guest::new();
     let bench = guest.bench();
     let mut applied = bench.start();
     let function = &mut applied.function;
@@ -110,9 +116,8 @@ fn messages_reach_the_processor() {
     assert!(eventually(|| guest.is_asserted(10)));
 }
 
-#[test]
 fn messages_of_the_table_reach_the_processor() {
-    let Some(guest) = Guest::new() else { return };
+    let guest = Guest::new();
     let mut bench = Bench::on(Fake::with_msix(3, 2, 0x4000, 0x5000));
     bench.irq = Arc::new(IrqRouter::new(Arc::clone(&guest.vm)).unwrap());
     let mut applied = bench.start();
@@ -146,9 +151,8 @@ fn messages_of_the_table_reach_the_processor() {
     assert!(!guest.is_requested(0x43));
 }
 
-#[test]
 fn the_level_of_the_pin_follows_its_route() {
-    let Some(guest) = Guest::new() else { return };
+    let guest = Guest::new();
     let bench = guest.bench();
     let mut applied = bench.start();
     let function = &mut applied.function;
@@ -164,4 +168,36 @@ fn the_level_of_the_pin_follows_its_route() {
     assert!(eventually(|| guest.is_asserted(22)));
     assert!(applied.function.detach().is_empty());
     assert!(eventually(|| !guest.is_asserted(22)));
+}
+
+type Test = (&'static str, fn());
+
+const TESTS: [Test; 3] = [
+    ("messages_reach_the_processor", messages_reach_the_processor),
+    (
+        "messages_of_the_table_reach_the_processor",
+        messages_of_the_table_reach_the_processor,
+    ),
+    (
+        "the_level_of_the_pin_follows_its_route",
+        the_level_of_the_pin_follows_its_route,
+    ),
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let kvm = Kvm::new();
+    if let Err(error) = &kvm
+        && !arguments.list
+    {
+        eprintln!("ignored: /dev/kvm: {error}");
+    }
+    let trials = TESTS.map(|(name, test)| {
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+        .with_ignored_flag(kvm.is_err())
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
 }
