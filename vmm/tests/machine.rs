@@ -39,6 +39,10 @@ fn host() -> Arc<dyn HostDevice> {
 }
 
 fn machine(kind: BoardKind, cpus: u8, image: Vec<u8>, device: Arc<dyn HostDevice>) -> Machine {
+    machine_with(kind, cpus, image, device, Output::None)
+}
+
+fn machine_with(kind: BoardKind, cpus: u8, image: Vec<u8>, device: Arc<dyn HostDevice>, serial: Output) -> Machine {
     let options = MachineOptions {
         kind,
         memory: 64 << 20,
@@ -47,7 +51,7 @@ fn machine(kind: BoardKind, cpus: u8, image: Vec<u8>, device: Arc<dyn HostDevice
             image,
             kind: Firmware::SeaBios,
         },
-        serial: Output::None,
+        serial,
         debug_console: Output::None,
     };
     let facts = probe(&*device, options.facts(&*device)).unwrap();
@@ -320,6 +324,23 @@ fn several_processors_start_and_stop() {
     assert_eq!(outcome.end, End::Exit(OK));
 }
 
+fn what_is_sent_to_the_console_is_read_from_the_serial_port() {
+    let mut guest = Guest::new();
+    // Waits for data at 3FDh, then ends with the byte at 3F8h: in al, dx; test al, 1; jz -5; in; mov dx, 501h; out dx, al
+    guest
+        .raw(&[0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 1, 0x74, 0xfb])
+        .in8(0x3f8);
+    guest.raw(&[0x66, 0xba, 0x01, 0x05, 0xee]);
+    let image = guest.forever(|_| {}).build();
+    let serial = Output::File(std::fs::File::create("/dev/null").unwrap());
+    let machine = machine_with(BoardKind::Pc, 1, image, host(), serial);
+    let console = machine.console().unwrap();
+    assert_eq!(console.send(b"!x"), Some(2));
+    let outcome = machine.run(&EventFd::new(0).unwrap(), Some(Duration::from_secs(20)));
+    assert_eq!(outcome.unwrap().end, End::Exit(b'!'));
+    assert_eq!(console.send(b"y"), None, "the machine is gone");
+}
+
 fn a_machine_is_stopped_from_outside() {
     let stop = EventFd::new(0).unwrap();
     stop.write(1).unwrap();
@@ -329,7 +350,11 @@ fn a_machine_is_stopped_from_outside() {
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 12] = [
+const TESTS: [Test; 13] = [
+    (
+        "what_is_sent_to_the_console_is_read_from_the_serial_port",
+        what_is_sent_to_the_console_is_read_from_the_serial_port,
+    ),
     (
         "memory_of_the_device_that_is_gone_reads_as_ones",
         memory_of_the_device_that_is_gone_reads_as_ones,

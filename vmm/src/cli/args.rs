@@ -166,7 +166,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(super) cpus: u8,
 
-    /// Where the serial port writes to: stdio, none or a file
+    /// Where the serial port writes to: stdio, none or a file; with stdio it reads there too
     #[arg(long, value_name = "WHERE", default_value = "none")]
     pub(super) serial: String,
 

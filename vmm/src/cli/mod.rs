@@ -7,6 +7,7 @@ mod probe;
 mod run;
 mod source;
 mod status;
+mod terminal;
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};

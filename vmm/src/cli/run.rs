@@ -12,6 +12,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use vmm_sys_util::signal::register_signal_handler;
 
 use super::args::{Dump, RunArgs};
+use super::terminal::Terminal;
 use super::{FAILED, Failure, GUEST, files, source, status};
 use crate::machine::{End, Hypervisor, Machine, Outcome};
 use crate::trace::TraceWriter;
@@ -63,6 +64,10 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
         );
         machine.observe(Box::new(trace));
     }
+    let _terminal = match machine.console() {
+        Some(console) if args.serial == "stdio" => Some(Terminal::connect(console).map_err(Failure::failed)?),
+        _ => None,
+    };
     let limit = args.exit_after.map(Duration::from_secs);
     let outcome = machine.run(stop, limit).map_err(Failure::failed)?;
     finish(args, &outcome)

@@ -38,6 +38,11 @@ pub trait Device: Send + fmt::Debug {
     /// Writes `data` in one access.
     fn write(&mut self, offset: u64, data: &[u8]) -> Option<Request>;
 
+    /// Takes what comes from outside, and says how many bytes of it. Others have to wait.
+    fn receive(&mut self, _data: &[u8]) -> usize {
+        0
+    }
+
     /// Resets the device together with its machine.
     fn reset(&mut self) {}
 }

@@ -29,6 +29,8 @@ pub(super) struct Devices {
     pub(super) ports: Vec<(Box<dyn Device>, Windows)>,
     /// Index of the one whose ports the chipset opens.
     pub(super) acpi: usize,
+    /// Index of the serial port, if there is one.
+    pub(super) serial: Option<usize>,
     pub(super) rcba: Box<dyn Device>,
 }
 
@@ -51,7 +53,9 @@ pub(super) fn devices(
     if let Some(writer) = writer(debug_console) {
         ports.push((Box::new(DebugConsole::new(writer)), vec![(0x402, 1)]));
     }
-    if let Some(writer) = writer(serial) {
+    let serial = writer(serial);
+    let serial_at = serial.is_some().then_some(ports.len());
+    if let Some(writer) = serial {
         let interrupt = EventFd::new(EFD_NONBLOCK).map_err(MachineError::host("an eventfd"))?;
         irq.connect(SERIAL_GSI, &interrupt)?;
         ports.push((Box::new(SerialPort::new(interrupt, writer)), vec![(0x3f8, 8)]));
@@ -59,6 +63,7 @@ pub(super) fn devices(
     Ok(Devices {
         ports,
         acpi: 0,
+        serial: serial_at,
         rcba: Box::new(RootComplex::default()),
     })
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::AtomicU16;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use fwcfg::FwCfg;
 use igd_quirks::facts::{Extent, HostFacts};
@@ -15,6 +15,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::board;
 use super::chipset::Chipset;
+use super::console::Console;
 use super::functions::BoardFunction;
 use super::io::{Attached, FW_CFG_PORT, Io, Observer, lock};
 use super::slots::Slots;
@@ -172,9 +173,10 @@ impl Machine {
             assigned: bars,
             devices: attached.collect(),
             acpi: devices.acpi,
+            serial: devices.serial,
             rcba: Mutex::new(devices.rcba),
             counters: super::Counters::default(),
-            observer: None,
+            observer: OnceLock::new(),
         });
         io.move_acpi(lock(&io.chipset).acpi_base());
         let is_restartable = flash.is_some();
@@ -239,10 +241,20 @@ impl Machine {
         &self.ram
     }
 
-    /// Lets someone see the accesses that leave the guest.
+    /// The line into the serial port, if there is one.
+    #[must_use]
+    pub fn console(&self) -> Option<Console> {
+        let index = self.io.serial?;
+        Some(Console {
+            io: Arc::downgrade(&self.io),
+            index,
+        })
+    }
+
+    /// Lets someone see the accesses that leave the guest: the first one who asks.
     pub fn observe(&mut self, observer: Box<dyn Observer>) {
-        if let Some(io) = Arc::get_mut(&mut self.io) {
-            io.observer = Some(Mutex::new(observer));
+        if self.io.observer.set(Mutex::new(observer)).is_err() {
+            log::error!("the accesses of this machine are seen already");
         }
     }
 }

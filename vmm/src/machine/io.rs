@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use fwcfg::{FwCfg, VmMemory};
 use pci_model::CONFIG_PORT;
@@ -81,9 +81,11 @@ pub(super) struct Io {
     pub(super) devices: Vec<Attached>,
     /// Index of the device whose ports follow the ACPI base.
     pub(super) acpi: usize,
+    /// Index of the serial port, if there is one.
+    pub(super) serial: Option<usize>,
     pub(super) rcba: Mutex<Box<dyn Device>>,
     pub(super) counters: Counters,
-    pub(super) observer: Option<Mutex<Box<dyn Observer>>>,
+    pub(super) observer: OnceLock<Mutex<Box<dyn Observer>>>,
 }
 
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -111,7 +113,7 @@ impl Io {
                 self.port_read_one(owner, port, item);
             }
         }
-        if let Some((observer, seen)) = self.observer.as_ref().zip(self.seen(owner, port)) {
+        if let Some((observer, seen)) = self.observer.get().zip(self.seen(owner, port)) {
             lock(observer).port(false, port, size, data, seen);
         }
     }
@@ -119,7 +121,7 @@ impl Io {
     /// Takes `data.len() / size` writes of a port.
     pub(super) fn port_write(&self, port: u16, size: usize, data: &[u8]) -> Option<Request> {
         let owner = self.space.port_owner(port);
-        let observer = self.observer.as_ref().zip(self.seen(owner, port));
+        let observer = self.observer.get().zip(self.seen(owner, port));
         if let Some((observer, seen)) = observer {
             lock(observer).port(true, port, size, data, seen);
         }
@@ -250,7 +252,7 @@ impl Io {
                 data.fill(0xff);
             }
         }
-        if let Some((observer, seen)) = self.observer.as_ref().zip(seen_in_memory(owner)) {
+        if let Some((observer, seen)) = self.observer.get().zip(seen_in_memory(owner)) {
             lock(observer).memory(false, addr, data, seen);
         }
     }
@@ -258,7 +260,7 @@ impl Io {
     /// Takes a write to memory that nothing backs, or that is read-only.
     pub(super) fn memory_write(&self, addr: u64, data: &[u8]) -> Option<Request> {
         let owner = self.space.memory_owner(addr);
-        if let Some((observer, seen)) = self.observer.as_ref().zip(seen_in_memory(owner)) {
+        if let Some((observer, seen)) = self.observer.get().zip(seen_in_memory(owner)) {
             lock(observer).memory(true, addr, data, seen);
         }
         match owner {

@@ -4,6 +4,7 @@
 mod board;
 mod build;
 mod chipset;
+mod console;
 mod control;
 mod error;
 mod functions;
@@ -18,6 +19,7 @@ mod view;
 use igd_quirks::facts::Extent;
 
 pub use build::{FunctionInventory, Hypervisor, Inventory, Machine};
+pub use console::Console;
 pub use error::MachineError;
 pub use io::{Counters, Observer, Seen};
 pub use options::{Boot, MachineOptions, Output};
