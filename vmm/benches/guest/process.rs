@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! A VMM as a program: how it is started with a firmware, and what it took.
 
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// RAM of the guest in MiB.
-const RAM: u32 = 64;
+/// RAM of the guest in KiB, as the command lines have it.
+const RAM: u64 = 64 << 10;
 
 /// Which program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,43 +26,27 @@ impl Vmm {
     }
 
     fn command(self, firmware: &Path, folder: &Path) -> Command {
-        let memory = format!("{RAM}M");
-        let mut command = match self {
-            Self::Ours => Command::new(env!("CARGO_BIN_EXE_igd-vmm")),
-            Self::Qemu => Command::new("qemu-system-x86_64"),
+        let (program, line) = match self {
+            Self::Ours => (
+                env!("CARGO_BIN_EXE_igd-vmm"),
+                "run --sim kbl --log error --debugcon stdio --memory 64M --firmware",
+            ),
+            Self::Qemu => (
+                "qemu-system-x86_64",
+                "-accel kvm -machine pc -m 64M -nodefaults -display none \
+                 -device isa-debug-exit,iobase=0x501,iosize=1 \
+                 -chardev stdio,id=out,signal=off -device isa-debugcon,iobase=0x402,chardev=out \
+                 -object memory-backend-memfd,id=bar,size=16M,share=on \
+                 -device ivshmem-plain,memdev=bar,addr=2 -device edu,addr=3 -bios",
+            ),
         };
-        match self {
-            Self::Ours => command
-                .args([
-                    "run",
-                    "--sim",
-                    "kbl",
-                    "--log",
-                    "error",
-                    "--memory",
-                    &memory,
-                    "--firmware",
-                ])
-                .arg(firmware),
-            Self::Qemu => command
-                .args([
-                    "-accel",
-                    "kvm",
-                    "-machine",
-                    "pc",
-                    "-m",
-                    &memory,
-                    "-nodefaults",
-                    "-display",
-                    "none",
-                    "-bios",
-                ])
-                .arg(firmware)
-                .args(["-device", "isa-debug-exit,iobase=0x501,iosize=1"])
-                .args(["-object", "memory-backend-memfd,id=bar,size=16M,share=on"])
-                .args(["-device", "ivshmem-plain,memdev=bar,addr=2", "-device", "edu,addr=3"]),
-        };
-        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+        let mut command = Command::new(program);
+        command.args(line.split_whitespace()).arg(firmware);
+        command
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         command
     }
 }
@@ -75,13 +60,20 @@ pub(crate) fn qemu_version() -> Option<String> {
         .map(str::to_owned)
 }
 
-/// A firmware whose first instructions end the machine: mov al, value; mov dx, 501h; out dx, al
+/// A firmware whose first instructions write a line to the debug console and end the machine:
+/// mov al, 0Ah; mov dx, 402h; out dx, al; mov al, value; mov dx, 501h; out dx, al
 pub(crate) fn first_instruction(value: u8) -> Vec<u8> {
-    let mut image = vec![0; 0x1_0000];
-    let end = [0xb0, value, 0xba, 0x01, 0x05, 0xee, 0xeb, 0xfe];
-    for (to, from) in image.iter_mut().skip(0xfff0).zip(end) {
-        *to = from;
-    }
+    const LENGTH: usize = 0x1_0000;
+    let code = [
+        0xb0, b'\n', 0xba, 0x02, 0x04, 0xee, 0xb0, value, 0xba, 0x01, 0x05, 0xee, 0xeb, 0xfe,
+    ];
+    // At the reset vector there is room for a jump to the code.
+    let jump = [0xe9, 0xed, 0xff];
+    let mut image = vec![0; LENGTH - 0x20];
+    image.extend(code);
+    image.resize(LENGTH - 0x10, 0);
+    image.extend(jump);
+    image.resize(LENGTH, 0);
     image
 }
 
@@ -107,6 +99,13 @@ impl Run {
         Self { child, started }
     }
 
+    /// Waits for the first byte on the debug console, and says how long that took.
+    pub(crate) fn first_byte(&mut self) -> Duration {
+        let mut byte = [0];
+        self.child.stdout.as_mut().unwrap().read_exact(&mut byte).unwrap();
+        self.started.elapsed()
+    }
+
     /// Waits for the end.
     pub(crate) fn wait(self) -> Took {
         let id = libc::pid_t::try_from(self.child.id()).unwrap();
@@ -128,18 +127,22 @@ impl Run {
         }
     }
 
-    /// Resident memory in KiB beyond what of guest RAM is, and the number of threads.
+    /// Resident memory in KiB beyond that of guest and device, and the number of threads.
     pub(crate) fn footprint(&self) -> (f64, f64) {
         let folder = Path::new("/proc").join(self.child.id().to_string());
         let maps = std::fs::read_to_string(folder.join("smaps")).unwrap();
         let mut resident = 0_u64;
-        let mut size = 0_u64;
+        let mut is_guests = false;
         for line in maps.lines() {
+            // The first line of a mapping begins with its address.
+            if line.starts_with(|first: char| first.is_ascii_digit() || first.is_ascii_lowercase()) {
+                is_guests = line.contains("memfd:");
+            }
             let mut words = line.split_whitespace();
             let (name, value) = (words.next(), words.next().and_then(|value| value.parse::<u64>().ok()));
             match (name, value) {
-                (Some("Size:"), Some(value)) => size = value,
-                (Some("Rss:"), Some(value)) if size != u64::from(RAM) << 10 => resident += value,
+                (Some("Size:"), Some(value)) => is_guests |= value == RAM,
+                (Some("Rss:"), Some(value)) if !is_guests => resident += value,
                 _ => {}
             }
         }
