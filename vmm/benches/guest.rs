@@ -34,6 +34,8 @@ const TRAPPED: u32 = 0xe000_0000;
 /// Iterations of the short run, and how often each is run.
 const FEW: u32 = 1000;
 const ROUNDS: usize = 3;
+/// Iterations whose instructions are counted.
+const COUNTED: u32 = 500;
 /// The firmware reads this much with one string instruction.
 const STRING: u32 = 4096;
 
@@ -154,18 +156,28 @@ impl Case {
         guest.repeat(iterations, |guest| (self.body)(guest, vmm)).build()
     }
 
-    /// Nanoseconds of wall and of user time for one access.
-    fn measure(&self, vmm: Vmm, folder: &Path) -> [f64; 2] {
+    fn firmware(&self, vmm: Vmm, iterations: u32, folder: &Path) -> PathBuf {
+        let path = folder.join("bench.bin");
+        fs::write(&path, self.image(vmm, iterations)).unwrap();
+        path
+    }
+
+    /// Nanoseconds for one access.
+    fn time(&self, vmm: Vmm, folder: &Path) -> f64 {
         let [few, many] = [FEW, self.many + FEW].map(|iterations| {
-            let path = folder.join("bench.bin");
-            fs::write(&path, self.image(vmm, iterations)).unwrap();
-            let run = Run::start(vmm, &path, folder).wait();
+            let run = Run::start(vmm, &self.firmware(vmm, iterations, folder), folder).wait();
             assert_eq!(run.code, vmm.ended_with(OK), "{}: {vmm:?} ended otherwise", self.name);
-            run
+            run.wall.as_secs_f64()
         });
-        let accesses = f64::from(self.many) * f64::from(self.accesses);
-        let each = |many: Duration, few: Duration| many.saturating_sub(few).as_secs_f64() * 1e9 / accesses;
-        [each(many.wall, few.wall), each(many.user, few.user)]
+        (many - few) * 1e9 / (f64::from(self.many) * f64::from(self.accesses))
+    }
+
+    /// Instructions in user space for one access.
+    fn count(&self, vmm: Vmm, folder: &Path) -> f64 {
+        let counted = self.many.min(COUNTED);
+        let [few, many] = [COUNTED, COUNTED + counted]
+            .map(|iterations| process::instructions(vmm, &self.firmware(vmm, iterations, folder), folder));
+        (many.abs_diff(few) as f64) / (f64::from(counted) * f64::from(self.accesses))
     }
 }
 
@@ -196,19 +208,28 @@ fn row(name: String, unit: &'static str, ours: Vec<f64>, qemu: Vec<f64>) -> Row 
 }
 
 fn accesses(vmms: &[Vmm], folder: &Path) -> Vec<Row> {
+    let has_valgrind = process::is_installed("valgrind");
+    if !has_valgrind {
+        println!("valgrind is not installed (Debian package valgrind): no instructions are counted");
+    }
     let mut rows = Vec::new();
     for case in &CASES {
         println!("{:<18} {}", case.name, case.summary);
-        let mut found: [Vec<[f64; 2]>; 2] = Default::default();
+        let mut times: [Vec<f64>; 2] = Default::default();
         for _ in 0..ROUNDS {
-            for (vmm, found) in vmms.iter().zip(&mut found) {
-                found.push(case.measure(*vmm, folder));
+            for (vmm, times) in vmms.iter().zip(&mut times) {
+                times.push(case.time(*vmm, folder));
             }
         }
-        for (index, clock) in ["wall", "user"].into_iter().enumerate() {
-            let of = |found: &[[f64; 2]]| found.iter().filter_map(|times| times.get(index).copied()).collect();
-            let [ours, qemu] = &found;
-            rows.push(row(format!("{}, {clock}", case.name), "ns", of(ours), of(qemu)));
+        let [ours, qemu] = times;
+        rows.push(row(case.name.to_owned(), "ns", ours, qemu));
+        if has_valgrind {
+            let mut counts: [Vec<f64>; 2] = Default::default();
+            for (vmm, counts) in vmms.iter().zip(&mut counts) {
+                counts.push(case.count(*vmm, folder));
+            }
+            let [ours, qemu] = counts;
+            rows.push(row(format!("{}, instructions", case.name), "", ours, qemu));
         }
     }
     rows
@@ -254,7 +275,7 @@ fn print(rows: &[Row]) {
         let (theirs, ratio) = qemu.map_or((String::from("-"), String::from("-")), |(theirs, ratio)| {
             (format!("{theirs:.1}"), format!("{ratio:.2}"))
         });
-        println!("{name:<24}{ours:>12.1}{theirs:>12}  {unit:<4}{ratio:>12}");
+        println!("{name:<30}{ours:>12.1}{theirs:>12}  {unit:<4}{ratio:>12}");
     }
 }
 
@@ -267,15 +288,12 @@ fn main() -> ExitCode {
         println!("skipped: /dev/kvm: {error}");
         return ExitCode::SUCCESS;
     }
-    let vmms: &[Vmm] = match process::qemu_version() {
-        Some(version) => {
-            println!("{version}");
-            &[Vmm::Ours, Vmm::Qemu]
-        }
-        None => {
-            println!("qemu-system-x86_64 is not installed (Debian package qemu-system-x86): igd-vmm alone");
-            &[Vmm::Ours]
-        }
+    let vmms: &[Vmm] = if let Some(version) = process::qemu_version() {
+        println!("{version}");
+        &[Vmm::Ours, Vmm::Qemu]
+    } else {
+        println!("qemu-system-x86_64 is not installed (Debian package qemu-system-x86): igd-vmm alone");
+        &[Vmm::Ours]
     };
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../bench");
     fs::create_dir_all(&folder).unwrap();

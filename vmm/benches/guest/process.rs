@@ -42,13 +42,44 @@ impl Vmm {
         };
         let mut command = Command::new(program);
         command.args(line.split_whitespace()).arg(firmware);
-        command
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        command
+        quiet(command, folder)
     }
+}
+
+fn quiet(mut command: Command, folder: &Path) -> Command {
+    command
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+/// The instructions that a program executes in user space with this firmware, as valgrind counts them.
+pub(crate) fn instructions(vmm: Vmm, firmware: &Path, folder: &Path) -> u64 {
+    let command = vmm.command(firmware, folder);
+    let mut counted = Command::new("valgrind");
+    counted
+        .args(["--tool=callgrind", "--callgrind-out-file=callgrind.out"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    let ended = quiet(counted, folder).output().unwrap().status.code();
+    assert!(
+        ended.is_some_and(|code| code >= 64),
+        "{vmm:?} under valgrind ended with {ended:?}"
+    );
+    let counts = std::fs::read_to_string(folder.join("callgrind.out")).unwrap();
+    let total = counts.lines().find_map(|line| line.strip_prefix("totals: ")).unwrap();
+    total.trim().parse().unwrap()
+}
+
+/// Whether a program is installed.
+pub(crate) fn is_installed(program: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// The version of the installed QEMU, if there is one.
@@ -87,8 +118,6 @@ pub(crate) struct Run {
 pub(crate) struct Took {
     pub(crate) code: i32,
     pub(crate) wall: Duration,
-    /// User time, with that of the guest.
-    pub(crate) user: Duration,
 }
 
 impl Run {
@@ -107,23 +136,11 @@ impl Run {
     }
 
     /// Waits for the end.
-    pub(crate) fn wait(self) -> Took {
-        let id = libc::pid_t::try_from(self.child.id()).unwrap();
-        let mut status = 0;
-        // SAFETY: all bits of the structure are numbers, for which zero is a value.
-        #[expect(unsafe_code, reason = "libc has no safe initial value")]
-        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-        // SAFETY: both pointers are to variables of this function.
-        #[expect(unsafe_code, reason = "the standard library does not tell what a child used")]
-        let waited = unsafe { libc::wait4(id, &raw mut status, 0, &raw mut usage) };
-        let wall = self.started.elapsed();
-        assert_eq!(waited, id);
-        let seconds = u64::try_from(usage.ru_utime.tv_sec).unwrap();
-        let micros = u64::try_from(usage.ru_utime.tv_usec).unwrap();
+    pub(crate) fn wait(mut self) -> Took {
+        let status = self.child.wait().unwrap();
         Took {
-            code: libc::WEXITSTATUS(status),
-            wall,
-            user: Duration::from_secs(seconds) + Duration::from_micros(micros),
+            code: status.code().unwrap_or(-1),
+            wall: self.started.elapsed(),
         }
     }
 
