@@ -162,12 +162,18 @@ impl AssignedBars {
         let mut elsewhere: [Option<(usize, ConfigAccess)>; WIDEST] = [None; WIDEST];
         let mut answered = {
             let igd = self.igd();
+            let owned = igd.bar0_owns(offset, len);
+            if owned == ones(len) {
+                let value = igd.bar0_read(offset, len, 0);
+                drop(igd);
+                return put(data, value);
+            }
             let redirects = igd.bar0_redirects(offset, len);
             elsewhere
                 .iter_mut()
                 .zip(redirects)
                 .for_each(|(to, from)| *to = Some(from));
-            igd.bar0_owns(offset, len)
+            owned
         };
         for (first, at) in elsewhere.iter().flatten() {
             answered |= ones(at.width().len())
@@ -182,10 +188,9 @@ impl AssignedBars {
             let to = data.iter_mut().skip(first).take(at.width().len());
             to.zip(read).for_each(|(to, from)| *to = from);
         }
-        let value = self.igd().bar0_read(offset, len, value(data));
-        data.iter_mut()
-            .zip(value.to_le_bytes())
-            .for_each(|(to, from)| *to = from);
+        if answered != 0 {
+            put(data, self.igd().bar0_read(offset, len, value(data)));
+        }
     }
 
     fn registers_write(&self, offset: u64, data: &[u8]) {
@@ -252,6 +257,13 @@ fn value(data: &[u8]) -> u64 {
     let mut bytes = [0; WIDEST];
     bytes.iter_mut().zip(data).for_each(|(to, from)| *to = *from);
     u64::from_le_bytes(bytes)
+}
+
+/// Up to 8 bytes of a number.
+fn put(data: &mut [u8], value: u64) {
+    data.iter_mut()
+        .zip(value.to_le_bytes())
+        .for_each(|(to, from)| *to = from);
 }
 
 /// All bits of `len` bytes.

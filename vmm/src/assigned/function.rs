@@ -164,15 +164,22 @@ impl ConfigSpace for AssignedFunction {
         if self.is_detached {
             return ones;
         }
-        let below = if self.bars.igd().config_owns(at) == ones {
-            0
-        } else {
-            self.below.read(at).unwrap_or_else(|error| {
-                self.bars.refused(&error);
-                ones
-            })
+        let owned = {
+            let igd = self.bars.igd();
+            let owned = igd.config_owns(at);
+            if owned == ones {
+                return igd.config_read(at, 0);
+            }
+            owned
         };
-        self.bars.igd().config_read(at, below)
+        let below = self.below.read(at).unwrap_or_else(|error| {
+            self.bars.refused(&error);
+            ones
+        });
+        match owned {
+            0 => below,
+            _ => self.bars.igd().config_read(at, below),
+        }
     }
 
     fn config_write(&mut self, at: ConfigAccess, value: u32) -> Effects {
