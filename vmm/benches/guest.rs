@@ -31,8 +31,7 @@ const SECOND: u8 = 0x18;
 const MEMORY: u32 = 2;
 const FAST: u32 = 0xd000_0000;
 const TRAPPED: u32 = 0xe000_0000;
-/// Iterations of the short run, and how often each is run.
-const FEW: u32 = 1000;
+/// How often each is run.
 const ROUNDS: usize = 3;
 /// Iterations whose instructions are counted.
 const COUNTED: u32 = 500;
@@ -53,7 +52,7 @@ struct Case {
     body: fn(&mut Guest, Vmm),
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 9] = [
     Case {
         name: "BAR, mapped",
         summary: "read and write of a dword in a BAR that is memory (QEMU: ivshmem-plain)",
@@ -73,6 +72,26 @@ const CASES: [Case; 7] = [
         setup: trapped,
         body: |guest, vmm| {
             guest.read32(TRAPPED + if vmm == Vmm::Ours { 0x10_8040 } else { 0 });
+        },
+    },
+    Case {
+        name: "BAR, moved",
+        summary: "a BAR with 16 MiB (QEMU) to 256 MiB of memory behind it, placed elsewhere",
+        many: 100,
+        accesses: 2,
+        setup: fast,
+        body: |guest, _| {
+            guest.config_write(IGD, 0x18, 0xc000_0000).config_write(IGD, 0x18, FAST);
+        },
+    },
+    Case {
+        name: "BAR, off and on",
+        summary: "decoding of memory switched off and on: all BARs of the function",
+        many: 100,
+        accesses: 1,
+        setup: fast,
+        body: |guest, _| {
+            guest.config_write(IGD, 0x04, 0).config_write(IGD, 0x04, MEMORY);
         },
     },
     Case {
@@ -164,7 +183,8 @@ impl Case {
 
     /// Nanoseconds for one access.
     fn time(&self, vmm: Vmm, folder: &Path) -> f64 {
-        let [few, many] = [FEW, self.many + FEW].map(|iterations| {
+        let few = self.many / 20;
+        let [few, many] = [few, self.many + few].map(|iterations| {
             let run = Run::start(vmm, &self.firmware(vmm, iterations, folder), folder).wait();
             assert_eq!(run.code, vmm.ended_with(OK), "{}: {vmm:?} ended otherwise", self.name);
             run.wall.as_secs_f64()
@@ -175,10 +195,20 @@ impl Case {
     /// Instructions in user space for one access.
     fn count(&self, vmm: Vmm, folder: &Path) -> f64 {
         let counted = self.many.min(COUNTED);
-        let [few, many] = [COUNTED, COUNTED + counted]
+        let [few, many] = [counted, 2 * counted]
             .map(|iterations| process::instructions(vmm, &self.firmware(vmm, iterations, folder), folder));
         (many.abs_diff(few) as f64) / (f64::from(counted) * f64::from(self.accesses))
     }
+}
+
+/// Calls to KVM for memory slots in one access, by the status that `igd-vmm` leaves.
+fn slot_calls(case: &Case, folder: &Path) -> f64 {
+    let few = case.many / 20;
+    let [few, many] = [few, case.many + few].map(|iterations| {
+        let firmware = case.firmware(Vmm::Ours, iterations, folder);
+        process::slot_calls(&firmware, folder)
+    });
+    (many - few) / (f64::from(case.many) * f64::from(case.accesses))
 }
 
 /// A figure of both, and the ratio of pairs that ran next to each other.
@@ -230,6 +260,10 @@ fn accesses(vmms: &[Vmm], folder: &Path) -> Vec<Row> {
             }
             let [ours, qemu] = counts;
             rows.push(row(format!("{}, instructions", case.name), "", ours, qemu));
+        }
+        let calls = slot_calls(case, folder);
+        if calls > 0.0 {
+            rows.push(row(format!("{}, slot ioctls", case.name), "", vec![calls], vec![]));
         }
     }
     rows

@@ -73,6 +73,16 @@ pub(crate) fn instructions(vmm: Vmm, firmware: &Path, folder: &Path) -> u64 {
     total.trim().parse().unwrap()
 }
 
+/// How often `igd-vmm` called KVM for a memory slot with this firmware.
+pub(crate) fn slot_calls(firmware: &Path, folder: &Path) -> f64 {
+    // The firmware is the last argument, and options may follow it.
+    let mut command = Vmm::Ours.command(firmware, folder);
+    command.args(["--status", "status.json"]).status().unwrap();
+    let status = std::fs::read(folder.join("status.json")).unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
+    status.get("slot-calls").and_then(serde_json::Value::as_f64).unwrap()
+}
+
 /// Whether a program is installed.
 pub(crate) fn is_installed(program: &str) -> bool {
     Command::new(program)
