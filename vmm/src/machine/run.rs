@@ -120,7 +120,6 @@ impl Machine {
         };
         finish(&control, threads);
         let status = status(&io, resets);
-        io.space.clear();
         if let Some(function) = lock(&io.chipset).assigned_mut() {
             for error in function.detach() {
                 log::warn!("{error}");

@@ -245,13 +245,6 @@ impl Space {
         lock(&self.state).bars
     }
 
-    /// Removes every slot.
-    pub(super) fn clear(&self) {
-        if let Err(error) = lock(&self.state).slots.apply(&[]) {
-            log::warn!("{error}");
-        }
-    }
-
     fn update(&self, state: &mut State) {
         let owners = state.owners();
         *self.memory.write().unwrap_or_else(PoisonError::into_inner) = owners;
