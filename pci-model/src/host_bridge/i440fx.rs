@@ -181,3 +181,18 @@ impl ConfigSpace for I440Fx {
         effects | self.differences(pam, smram)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Width;
+
+    #[test]
+    fn bits_that_no_segment_follows_have_no_effect() {
+        let mut bridge = I440Fx::new((0, 0), 1 << 30, Rules::Qemu11).unwrap();
+        let pam0 = ConfigAccess::new(PAM0, Width::Byte).unwrap();
+        assert_eq!(bridge.config_write(pam0, 0xcf), Effects::empty(), "reserved");
+        assert_eq!(bridge.config_write(pam0, 0x20), Effects::PAM);
+        assert_eq!(bridge.config_write(pam0, 0x30), Effects::empty(), "the same under QEMU's rules");
+    }
+}

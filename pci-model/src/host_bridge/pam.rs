@@ -17,7 +17,7 @@ pub(crate) const PAM_REGISTERS: u16 = 7;
 /// Writable bits of each register.
 pub(crate) const PAM_WRITABLE: [u8; 7] = [0x30, 0x33, 0x33, 0x33, 0x33, 0x33, 0x33];
 
-const SEGMENTS: u8 = 13;
+const SEGMENTS: usize = 13;
 
 /// Where reads and writes of a segment go.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -39,31 +39,42 @@ pub struct PamSegment {
     pub attribute: PamAttribute,
 }
 
-/// The seven PAM registers.
+/// What the seven PAM registers say. Two are equal if every address is reached alike, whatever reserved bits hold.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Pam {
-    registers: [u8; 7],
-    rules: Rules,
+    attributes: [PamAttribute; SEGMENTS],
 }
 
 impl Pam {
     pub(crate) fn read<const N: usize>(registers: &Registers<N>, first: u16, rules: Rules) -> Self {
-        let mut pam = Self {
-            registers: [0; 7],
-            rules,
-        };
-        for (byte, at) in pam.registers.iter_mut().zip(first..) {
-            *byte = registers.u8(at);
+        let mut pam = Self::default();
+        for (index, attribute) in (0..).zip(&mut pam.attributes) {
+            let (register, shift) = if index == 12 {
+                (0, 4)
+            } else {
+                (1 + index / 2, 4 * (index % 2))
+            };
+            *attribute = match registers.u8(first + register) >> shift & 3 {
+                // QEMU has no memory that is read from one place and written to another.
+                2 if rules.is_qemu() => PamAttribute {
+                    reads_ram: true,
+                    writes_ram: true,
+                },
+                bits => PamAttribute {
+                    reads_ram: bits & 1 != 0,
+                    writes_ram: bits & 2 != 0,
+                },
+            };
         }
         pam
     }
 
     /// The 13 segments in rising order of their addresses.
     pub fn segments(&self) -> impl Iterator<Item = PamSegment> + '_ {
-        (0..SEGMENTS).map(|index| PamSegment {
-            start: 0xc_0000 + 0x4000 * u32::from(index),
+        (0_u32..).zip(self.attributes).map(|(index, attribute)| PamSegment {
+            start: 0xc_0000 + 0x4000 * index,
             size: if index == 12 { 0x1_0000 } else { 0x4000 },
-            attribute: self.attribute(index),
+            attribute,
         })
     }
 
@@ -71,31 +82,8 @@ impl Pam {
     #[must_use]
     pub fn attribute_at(&self, addr: u64) -> Option<PamAttribute> {
         let offset = addr.checked_sub(0xc_0000).filter(|offset| *offset < 0x4_0000)?;
-        let index = u8::try_from(offset >> 14).ok()?.min(SEGMENTS - 1);
-        Some(self.attribute(index))
-    }
-
-    fn attribute(&self, index: u8) -> PamAttribute {
-        let (register, shift) = if index == 12 {
-            (0, 4)
-        } else {
-            (1 + index / 2, 4 * (index % 2))
-        };
-        let bits = self
-            .registers
-            .get(usize::from(register))
-            .map_or(0, |byte| byte >> shift & 3);
-        match bits {
-            // QEMU has no memory that is read from one place and written to another.
-            2 if self.rules.is_qemu() => PamAttribute {
-                reads_ram: true,
-                writes_ram: true,
-            },
-            bits => PamAttribute {
-                reads_ram: bits & 1 != 0,
-                writes_ram: bits & 2 != 0,
-            },
-        }
+        let index = usize::try_from(offset >> 14).ok()?.min(SEGMENTS - 1);
+        self.attributes.get(index).copied()
     }
 }
 
@@ -106,10 +94,9 @@ mod tests {
     use std::vec::Vec;
 
     fn pam(registers: [u8; 7]) -> Pam {
-        Pam {
-            registers,
-            rules: Rules::Specification,
-        }
+        let mut held = Registers::<256>::new();
+        held.set(0x59, &registers);
+        Pam::read(&held, 0x59, Rules::Specification)
     }
 
     #[test]
