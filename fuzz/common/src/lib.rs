@@ -17,6 +17,7 @@ pub mod lpc_bridge;
 pub mod opregion;
 pub mod option_rom;
 pub mod plan;
+pub mod records;
 pub mod snapshot;
 pub mod trace_file;
 pub mod vbt;
