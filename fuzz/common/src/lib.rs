@@ -20,6 +20,7 @@ pub mod plan;
 pub mod records;
 pub mod snapshot;
 pub mod trace_file;
+mod util;
 pub mod vbt;
 pub mod vfio_user_client;
 pub mod vfio_user_server;
