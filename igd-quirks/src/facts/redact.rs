@@ -2,6 +2,7 @@
 //! Taking out of facts what tells one machine of a kind from the next.
 
 use super::{Bytes, ConfigBytes, DeviceFacts, HostFacts};
+use crate::opregion::{OpRegion, VbtPlace, layout};
 
 /// OpRegion fields that name a build or a unit, offset and length: version strings of system BIOS, VBIOS and driver,
 /// and in mailbox 5 the EDID of the built-in panel, which has its serial number.
@@ -33,10 +34,24 @@ impl HostFacts {
             clear_serial_number(config);
         }
         if let Some(opregion) = opregion {
+            // Without mailbox 5 a VBT may reach to where that would be.
+            let kept = mailbox4_vbt_end(opregion);
             for (offset, len) in OPREGION_FIELDS {
-                opregion.clear(offset, len);
+                let skipped = match offset {
+                    ..layout::MAILBOX4 => 0,
+                    _ => kept.saturating_sub(offset).min(len),
+                };
+                opregion.clear(offset + skipped, len - skipped);
             }
         }
+    }
+}
+
+/// Where a VBT in mailbox 4 ends, or 0 if there is none.
+fn mailbox4_vbt_end(opregion: &[u8]) -> usize {
+    match OpRegion::parse(opregion).map(|region| region.vbt()) {
+        Ok(Ok((VbtPlace::Mailbox4, vbt))) => layout::MAILBOX4 + vbt.bytes().len(),
+        _ => 0,
     }
 }
 
@@ -81,6 +96,26 @@ mod tests {
             let hidden = (0x18..0x58).contains(&at) || at >= 0x1c04;
             assert_eq!(*byte == 0, hidden, "{at:#x}");
         }
+    }
+
+    #[test]
+    fn a_vbt_that_reaches_over_mailbox_5_stays_whole() {
+        let mut bytes = vec![0x41; 0x2000];
+        bytes[..24].copy_from_slice(b"IntelGraphicsMem\x08\0\0\0\0\0\0\x01");
+        bytes[layout::MBOX..layout::MBOX + 4].copy_from_slice(&[0x0d, 0, 0, 0]);
+        let vbt = &mut bytes[layout::MAILBOX4..];
+        vbt[..4].copy_from_slice(b"$VBT");
+        vbt[24..26].copy_from_slice(&0x1880_u16.to_le_bytes());
+        vbt[28..32].copy_from_slice(&[48, 0, 0, 0]);
+        vbt[48..64].copy_from_slice(b"BIOS_DATA_BLOCK ");
+        vbt[66..70].copy_from_slice(&[22, 0, 22, 0]);
+        let mut facts = HostFacts::default();
+        facts.device.opregion = Some(OpRegionBytes::new(bytes.clone()).unwrap());
+        facts.redact();
+
+        bytes[0x18..0x58].fill(0);
+        bytes[0x1c80..0x1d04].fill(0);
+        assert_eq!(facts.device.opregion.unwrap()[..], bytes);
     }
 
     #[test]
