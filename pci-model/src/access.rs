@@ -5,7 +5,7 @@
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Width {
     /// 8 bits.
-    Byte,
+    Byte = 0,
     /// 16 bits.
     Word,
     /// 32 bits.
@@ -28,11 +28,7 @@ impl Width {
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a width is never empty")]
     pub const fn len(self) -> usize {
-        match self {
-            Self::Byte => 1,
-            Self::Word => 2,
-            Self::Dword => 4,
-        }
+        1 << self as u8
     }
 
     /// All bits that fit: `0xFF`, `0xFFFF` or `0xFFFF_FFFF`.
@@ -86,6 +82,12 @@ impl ConfigAccess {
     #[expect(clippy::cast_possible_truncation, reason = "`new` keeps the end within 4096")]
     pub const fn end(self) -> u16 {
         self.offset + self.width.len() as u16
+    }
+
+    /// Whether the access is aligned to its own width, and so lies within one dword.
+    #[inline]
+    pub(crate) const fn is_aligned(self) -> bool {
+        self.offset as usize & (self.width.len() - 1) == 0
     }
 
     /// Whether the access touches any byte of `start..end`.

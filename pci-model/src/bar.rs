@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Base address registers: kinds, sizes, masks and the rules of decoding.
 
-use crate::bar_map::Bits;
+use crate::bar_map::{BarSpace, Bits};
 use crate::registers::Registers;
 use crate::rules::Rules;
 use crate::spec;
@@ -131,6 +131,15 @@ impl Bar {
         }
     }
 
+    /// The address space it is decoded in.
+    #[must_use]
+    pub(crate) const fn space(self) -> BarSpace {
+        match self.kind {
+            BarKind::Io => BarSpace::Io,
+            BarKind::Memory32 { .. } | BarKind::Memory64 { .. } | BarKind::Rom => BarSpace::Memory,
+        }
+    }
+
     /// Whether it takes two registers.
     #[must_use]
     pub const fn is_64bit(self) -> bool {
@@ -225,7 +234,16 @@ impl Bar {
         let Some(last) = start.checked_add(self.size - 1) else {
             return None;
         };
-        let limit = match self.kind {
+        if start == 0 || last > self.limit(limits) {
+            None
+        } else {
+            Some(start)
+        }
+    }
+
+    /// The last address that a range of its kind may have.
+    const fn limit(self, limits: &DecodeLimits) -> u64 {
+        match self.kind {
             BarKind::Memory64 { .. } => limits.memory_last,
             BarKind::Io => limits.io_last as u64,
             BarKind::Memory32 { .. } | BarKind::Rom => {
@@ -235,8 +253,7 @@ impl Bar {
                     0xffff_fffe
                 }
             }
-        };
-        if start == 0 || last > limit { None } else { Some(start) }
+        }
     }
 }
 
@@ -250,20 +267,46 @@ pub(crate) const fn register_offset(index: u8, rom_offset: u16) -> u16 {
     }
 }
 
-/// The value in the registers of a BAR: 64 bits for a 64-bit BAR, else 32.
-#[inline]
-pub(crate) fn register_value<const N: usize>(registers: &Registers<N>, offset: u16, bar: Bar) -> u64 {
-    let low = u64::from(registers.u32(offset));
-    if bar.is_64bit() {
-        u64::from(registers.u32(offset + 4)) << 32 | low
-    } else {
-        low
+/// A BAR as its decoder sees it: what of [`Bar::decode`] does not depend on the registers is done once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Decoder {
+    /// The address in the eight bytes from the register on.
+    address: u64,
+    /// The highest address at which the range ends within the limits; 0, which is never decoded, if there is none.
+    last_start: u64,
+    /// Offset of the register.
+    at: u16,
+    /// Bits that must be set: the enable bit of a ROM.
+    enable: u8,
+}
+
+impl Decoder {
+    /// The decoder of a BAR whose register is at offset `at`.
+    pub(crate) const fn new(bar: Bar, at: u16, limits: &DecodeLimits) -> Self {
+        let is_rom = matches!(bar.kind, BarKind::Rom);
+        Self {
+            address: bar.writable() & !(bar.size - 1),
+            last_start: bar.limit(limits).saturating_sub(bar.size - 1),
+            at,
+            enable: is_rom as u8,
+        }
+    }
+
+    /// Where the registers place the BAR, or `None` if they hold no address at which it is decoded.
+    #[inline]
+    pub(crate) fn place<const N: usize>(&self, registers: &Registers<N>) -> Option<u64> {
+        let value = registers.u64(self.at);
+        let start = value & self.address;
+        let [flags, ..] = value.to_le_bytes();
+        let is_decoded = start != 0 && start <= self.last_start && !flags & self.enable == 0;
+        is_decoded.then_some(start)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const MEM32: BarKind = BarKind::Memory32 { prefetchable: false };
     const MEM64: BarKind = BarKind::Memory64 { prefetchable: true };
@@ -308,6 +351,28 @@ mod tests {
         bars.insert(4, wide).unwrap();
         bars.insert(6, rom).unwrap();
         assert!(bars.iter().map(|(i, _)| i).eq([2, 4, 6]));
+    }
+
+    proptest! {
+        #[test]
+        fn a_decoder_decodes_as_its_bar(
+            kind in prop_oneof![Just(MEM32), Just(MEM64), Just(BarKind::Io), Just(BarKind::Rom)],
+            size in 0_u32..64,
+            value in prop_oneof![any::<u64>(), any::<u32>().prop_map(u64::from), (0_u32..64).prop_map(|bit| !0 << bit)],
+            memory_last in prop_oneof![Just(u64::MAX - 1), any::<u32>().prop_map(u64::from), any::<u64>()],
+            rules in prop_oneof![Just(Rules::Specification), Just(Rules::Qemu11)],
+        ) {
+            let limits = DecodeLimits { memory_last, ..DecodeLimits::new(rules) };
+            let Ok(bar) = Bar::new(kind, 1 << size) else { return Ok(()) };
+            let mut registers = Registers::<256>::new();
+            registers.set(spec::BAR0, &value.to_le_bytes());
+            let expected = match bar.is_64bit() {
+                true => bar.decode(value, &limits),
+                false => bar.decode(value & 0xffff_ffff, &limits),
+            };
+            let expected = expected.filter(|_| kind != BarKind::Rom || value & 1 != 0);
+            prop_assert_eq!(Decoder::new(bar, spec::BAR0, &limits).place(&registers), expected);
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! Where BARs are decoded, and the steps from one such map to another.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::num::NonZero;
 
 use crate::bar::BAR_COUNT;
 
@@ -14,7 +16,7 @@ pub enum BarSpace {
     Io,
 }
 
-/// A decoded range. Never empty, and never past the end of the address space.
+/// A decoded range. Its size is a power of two, as that of every BAR, and it is never past the end of the address space.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct BarRange {
     space: BarSpace,
@@ -23,11 +25,11 @@ pub struct BarRange {
 }
 
 impl BarRange {
-    /// The range of `size` bytes at `start`, or `None` if it is empty or wraps.
+    /// The range of `size` bytes at `start`, or `None` if it wraps or `size` is no power of two.
     #[must_use]
     #[inline]
     pub const fn new(space: BarSpace, start: u64, size: u64) -> Option<Self> {
-        if size == 0 || start.checked_add(size - 1).is_none() {
+        if !size.is_power_of_two() || start.checked_add(size - 1).is_none() {
             return None;
         }
         Some(Self { space, start, size })
@@ -83,55 +85,128 @@ impl fmt::Display for BarRange {
     }
 }
 
+/// One more than there are BARs: three bits always name a place.
+const PLACES: usize = BAR_COUNT + 1;
+
 /// Where each BAR of a function is decoded; index 6 is the expansion ROM.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+///
+/// Small enough to be copied without a call. What is not decoded has no range, whatever the arrays hold.
+#[derive(Clone, Copy, Default)]
 pub struct BarMap {
-    ranges: [Option<BarRange>; BAR_COUNT],
-    /// Which of them there are, as bits.
+    starts: [u64; PLACES],
+    /// Sizes as powers of two.
+    shifts: [u8; PLACES],
+    /// BARs of I/O ports, as bits.
+    io: u8,
+    /// Decoded BARs, as bits.
     decoded: u8,
 }
 
 impl BarMap {
     /// Nothing is decoded.
     pub const EMPTY: Self = Self {
-        ranges: [None; BAR_COUNT],
+        starts: [0; PLACES],
+        shifts: [0; PLACES],
+        io: 0,
         decoded: 0,
     };
 
     /// The map with these ranges.
     #[must_use]
     pub fn new(ranges: [Option<BarRange>; BAR_COUNT]) -> Self {
-        let bits = (0_u8..)
-            .zip(&ranges)
-            .map(|(bar, range)| u8::from(range.is_some()) << bar);
-        let decoded = bits.sum();
-        Self { ranges, decoded }
+        let mut map = Self::EMPTY;
+        for (index, range) in (0_u8..).zip(ranges) {
+            if let Some(range) = range {
+                map.describe(index, range.space, range.size);
+                map.place(index, range.start);
+                map.decoded |= 1 << index;
+            }
+        }
+        map
     }
 
-    /// Decodes BAR `index` at `range`, or no longer, and says whether that is a change.
-    #[inline]
-    pub(crate) fn set(&mut self, index: u8, range: Option<BarRange>) -> bool {
-        match self.ranges.get_mut(usize::from(index)) {
-            Some(slot) if *slot != range => {
-                *slot = range;
-                self.decoded = self.decoded & !(1 << index) | u8::from(range.is_some()) << index;
-                true
-            }
-            _ => false,
+    /// Says what BAR `index` is, wherever it will be placed.
+    pub(crate) fn describe(&mut self, index: u8, space: BarSpace, size: u64) {
+        if let Some(slot) = self.shifts.get_mut(usize::from(index)) {
+            [*slot, ..] = size.trailing_zeros().to_le_bytes();
+            self.io = self.io & !(1 << index) | u8::from(space == BarSpace::Io) << index;
         }
+    }
+
+    /// Places BAR `index`, decoded or not, and says whether it was elsewhere. The range must not wrap.
+    #[inline]
+    pub(crate) fn place(&mut self, index: u8, start: u64) -> bool {
+        let slot = self.starts.get_mut(usize::from(index));
+        slot.is_some_and(|slot| core::mem::replace(slot, start) != start)
+    }
+
+    /// Decodes these BARs, which have been placed, and no others.
+    #[inline]
+    pub(crate) fn set_decoded(&mut self, bars: u8) {
+        self.decoded = bars;
+    }
+
+    /// The decoded BARs, as bits.
+    #[inline]
+    pub(crate) const fn decoded(&self) -> u8 {
+        self.decoded
+    }
+
+    /// The BARs of I/O ports, as bits.
+    #[inline]
+    pub(crate) const fn io(&self) -> u8 {
+        self.io
     }
 
     /// Where BAR `index` is decoded.
     #[must_use]
     #[inline]
     pub fn get(&self, index: u8) -> Option<BarRange> {
-        self.ranges.get(usize::from(index)).copied().flatten()
+        let is_decoded = usize::from(index) < BAR_COUNT && self.decoded >> index & 1 != 0;
+        is_decoded.then(|| self.range(index))
+    }
+
+    #[inline]
+    fn start(&self, index: u8) -> u64 {
+        self.starts.get(usize::from(index & 7)).copied().unwrap_or(0)
+    }
+
+    #[inline]
+    fn shift(&self, index: u8) -> u8 {
+        self.shifts.get(usize::from(index & 7)).copied().unwrap_or(0)
+    }
+
+    /// Where BAR `index` would be decoded.
+    #[inline]
+    fn range(&self, index: u8) -> BarRange {
+        let space = match self.io >> (index & 7) & 1 {
+            0 => BarSpace::Memory,
+            _ => BarSpace::Io,
+        };
+        BarRange {
+            space,
+            start: self.start(index),
+            size: 1 << (self.shift(index) & 63),
+        }
     }
 
     /// Index and range of the decoded BARs, in rising order.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (u8, BarRange)> + '_ {
         Bits(self.decoded).filter_map(|index| Some((index, self.get(index)?)))
+    }
+
+    /// The BARs that are not decoded at the same place in both maps, as bits.
+    #[inline]
+    fn changed(&self, other: &Self) -> u8 {
+        let both = self.decoded & other.decoded;
+        let mut changed = self.decoded ^ other.decoded | (self.io ^ other.io) & both;
+        for bar in Bits(both) {
+            let moved = self.start(bar) ^ other.start(bar);
+            let resized = self.shift(bar) ^ other.shift(bar);
+            changed |= u8::from(moved | u64::from(resized) != 0) << bar;
+        }
+        changed
     }
 
     /// The BAR that answers at `addr`, and the offset in it. Where BARs overlap the lowest wins.
@@ -163,16 +238,14 @@ impl BarMap {
     /// );
     /// ```
     #[inline]
-    pub fn steps_to(&self, next: &Self) -> impl Iterator<Item = BarStep> + use<> {
-        Steps::new(self, next)
+    pub fn steps_to<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = BarStep> + use<'a> {
+        Steps::new(self, next, u8::MAX, u8::MAX)
     }
 
     /// The unmap steps of [`steps_to`](Self::steps_to): to be done before a disable is forwarded to a device.
-    pub fn unmaps_to(&self, next: &Self) -> impl Iterator<Item = BarStep> + use<> {
-        Steps {
-            maps: Bits(0),
-            ..Steps::new(self, next)
-        }
+    #[inline]
+    pub fn unmaps_to<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = BarStep> + use<'a> {
+        Steps::new(self, next, u8::MAX, 0)
     }
 
     /// What both maps decode at the same place: what is left of this map after its unmap steps to `other`.
@@ -188,19 +261,38 @@ impl BarMap {
     /// ```
     #[must_use]
     pub fn common(&self, other: &Self) -> Self {
-        let mut ranges = self.ranges;
-        for (range, other) in ranges.iter_mut().zip(&other.ranges) {
-            *range = range.filter(|range| *other == Some(*range));
+        Self {
+            decoded: self.decoded & !self.changed(other),
+            ..*self
         }
-        Self::new(ranges)
     }
 
     /// The map steps of [`steps_to`](Self::steps_to): to be done after an enable was forwarded to a device.
-    pub fn maps_to(&self, next: &Self) -> impl Iterator<Item = BarStep> + use<> {
-        Steps {
-            unmaps: Bits(0),
-            ..Steps::new(self, next)
-        }
+    #[inline]
+    pub fn maps_to<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = BarStep> + use<'a> {
+        Steps::new(self, next, 0, u8::MAX)
+    }
+}
+
+impl PartialEq for BarMap {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.changed(other) == 0
+    }
+}
+
+impl Eq for BarMap {}
+
+impl Hash for BarMap {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.decoded.hash(state);
+        self.iter().for_each(|(_, range)| range.hash(state));
+    }
+}
+
+impl fmt::Debug for BarMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
@@ -212,45 +304,45 @@ impl Iterator for Bits {
 
     #[inline]
     fn next(&mut self) -> Option<u8> {
-        let [lowest, ..] = self.0.trailing_zeros().to_le_bytes();
-        self.0 &= self.0.checked_sub(1)?;
+        let bits = NonZero::new(self.0)?;
+        let [lowest, ..] = bits.trailing_zeros().to_le_bytes();
+        self.0 &= self.0 - 1;
         Some(lowest)
     }
 }
 
 /// The steps between two maps that are left to take.
-struct Steps {
-    old: BarMap,
-    new: BarMap,
-    unmaps: Bits,
-    maps: Bits,
+struct Steps<'a> {
+    old: &'a BarMap,
+    new: &'a BarMap,
+    /// BARs to unmap in the low byte, to map in the high byte.
+    left: u16,
 }
 
-impl Steps {
+impl<'a> Steps<'a> {
     #[inline]
-    fn new(old: &BarMap, new: &BarMap) -> Self {
-        let changed = Bits(old.decoded | new.decoded)
-            .filter(|bar| old.get(*bar) != new.get(*bar))
-            .fold(0, |bits, bar| bits | 1 << bar);
-        Self {
-            old: *old,
-            new: *new,
-            unmaps: Bits(changed & old.decoded),
-            maps: Bits(changed & new.decoded),
-        }
+    fn new(old: &'a BarMap, new: &'a BarMap, unmaps: u8, maps: u8) -> Self {
+        let changed = old.changed(new);
+        let left = u16::from_le_bytes([changed & old.decoded & unmaps, changed & new.decoded & maps]);
+        Self { old, new, left }
     }
 }
 
-impl Iterator for Steps {
+impl Iterator for Steps<'_> {
     type Item = BarStep;
 
     #[inline]
     fn next(&mut self) -> Option<BarStep> {
-        if let Some(bar) = self.unmaps.next() {
-            return self.old.get(bar).map(|range| BarStep::Unmap { bar, range });
-        }
-        let bar = self.maps.next()?;
-        self.new.get(bar).map(|range| BarStep::Map { bar, range })
+        let [lowest, ..] = NonZero::new(self.left)?.trailing_zeros().to_le_bytes();
+        self.left &= self.left - 1;
+        let bar = lowest & 7;
+        Some(if lowest < 8 {
+            let range = self.old.range(bar);
+            BarStep::Unmap { bar, range }
+        } else {
+            let range = self.new.range(bar);
+            BarStep::Map { bar, range }
+        })
     }
 }
 
@@ -278,12 +370,14 @@ mod tests {
     extern crate std;
     use super::*;
     use proptest::prelude::*;
+    use std::format;
+    use std::hash::DefaultHasher;
     use std::vec::Vec;
 
     fn map() -> impl Strategy<Value = BarMap> {
-        let range = proptest::option::of((0_u64..4, any::<bool>()).prop_map(|(start, io)| {
+        let range = proptest::option::of((0_u64..4, any::<bool>(), any::<bool>()).prop_map(|(start, io, large)| {
             let space = if io { BarSpace::Io } else { BarSpace::Memory };
-            BarRange::new(space, start << 12, 0x1000).unwrap()
+            BarRange::new(space, start << 12, if large { 0x4000 } else { 0x1000 }).unwrap()
         }));
         proptest::array::uniform7(range).prop_map(BarMap::new)
     }
@@ -291,7 +385,7 @@ mod tests {
     proptest! {
         #[test]
         fn steps_lead_from_one_map_to_the_next(old in map(), new in map()) {
-            let mut now = old.ranges;
+            let mut now = [0, 1, 2, 3, 4, 5, 6].map(|bar| old.get(bar));
             let mut mapped = false;
             for step in old.steps_to(&new) {
                 match step {
@@ -313,6 +407,25 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_decoded_counts() {
+        let range = |start| BarRange::new(BarSpace::Memory, start, 0x1000);
+        let mut hidden = BarMap::new([range(0x1000), range(0x3000), None, None, None, None, None]);
+        hidden.set_decoded(1);
+        let plain = BarMap::new([range(0x1000), None, None, None, None, None, None]);
+        assert_eq!(hidden, plain);
+        assert_eq!(format!("{hidden:?}"), format!("{plain:?}"));
+        let hash = |map: BarMap| {
+            let mut hasher = DefaultHasher::new();
+            map.hash(&mut hasher);
+            hasher.finish()
+        };
+        assert_eq!(hash(hidden), hash(plain));
+        assert_eq!((hidden.get(1), hidden.get(7), hidden.get(255)), (None, None, None));
+        hidden.set_decoded(3);
+        assert_ne!(hidden, plain);
+    }
+
+    #[test]
     fn the_lowest_bar_wins_an_overlap() {
         let range = |start, size| BarRange::new(BarSpace::Memory, start, size);
         let map = BarMap::new([
@@ -330,8 +443,9 @@ mod tests {
     }
 
     #[test]
-    fn no_range_is_empty_or_wraps() {
+    fn no_range_wraps_or_has_another_size() {
         assert_eq!(BarRange::new(BarSpace::Memory, 0, 0), None);
+        assert_eq!(BarRange::new(BarSpace::Memory, 0, 3), None);
         assert_eq!(BarRange::new(BarSpace::Memory, u64::MAX, 2), None);
         assert_eq!(BarRange::new(BarSpace::Memory, u64::MAX, 1).unwrap().last(), u64::MAX);
     }

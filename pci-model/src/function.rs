@@ -2,8 +2,8 @@
 //! A PCI function: header, BARs and capabilities over masked bytes.
 
 use crate::access::ConfigAccess;
-use crate::bar::{self, BarKind, Bars, DecodeLimits};
-use crate::bar_map::{BarMap, BarRange, BarSpace};
+use crate::bar::{self, BAR_COUNT, Bars, DecodeLimits, Decoder, ROM};
+use crate::bar_map::BarMap;
 use crate::capability::{self, Known, MsiDelivery, MsiMessage, MsiState, MsixControl, PowerState};
 use crate::effects::Effects;
 use crate::registers::{ImmutableByte, Registers};
@@ -20,20 +20,26 @@ use crate::window::ConfigSpace;
 pub struct Function<const N: usize> {
     // Fixed at build time.
     bars: Bars,
+    decoders: [Decoder; BAR_COUNT],
     is_bridge: bool,
     rules: Rules,
     limits: DecodeLimits,
     known: Known,
-    /// Dwords of the first 256 bytes whose writes have effects.
-    hooks: u64,
-    /// Those of them whose effects are not only those of the command register and the BARs.
-    far_hooks: u64,
+    /// What a write to each dword of the first 256 bytes has to be followed by.
+    hooks: [Hook; HOOKS],
     // Volatile state.
     registers: Registers<N>,
     /// What the device wants on its INTx pin.
     intx_asserted: bool,
     // Derived from the volatile state.
+    /// Where the registers of each BAR place it; decoded are those whose space is.
     map: BarMap,
+    /// BARs whose registers hold an address at which they can be decoded, as bits.
+    placed: u8,
+    /// BARs whose space is decoded, as bits.
+    enabled: u8,
+    /// Whether the power state lets BARs be decoded.
+    is_on: bool,
     intx_level: bool,
 }
 
@@ -47,14 +53,21 @@ impl<const N: usize> Function<N> {
         }
         let known = capability::install(&mut registers, rules);
         header(&mut registers, is_bridge);
-        let mut hooks = hook(spec::COMMAND, 4);
+        let mut hooks = [Hook::None; HOOKS];
+        hook(&mut hooks, spec::COMMAND, 4, Hook::Command);
+        let mut map = BarMap::EMPTY;
+        let mut decoders = [Decoder::default(); BAR_COUNT];
         for (index, bar) in bars.iter() {
             let at = bar::register_offset(index, rom_offset(is_bridge));
             let length = if bar.is_64bit() { 8 } else { 4 };
             let [mask, initial] = [bar.writable(), u64::from(bar.flags())].map(u64::to_le_bytes);
             registers.set(at, initial.get(..length).unwrap_or(&[]));
             registers.set_writable(at, mask.get(..length).unwrap_or(&[]));
-            hooks |= hook(at, length);
+            hook(&mut hooks, at, length, Hook::Bar(index));
+            map.describe(index, bar.space(), bar.size());
+            if let Some(decoder) = decoders.get_mut(usize::from(index)) {
+                *decoder = Decoder::new(bar, at, &limits);
+            }
         }
         let caps = [
             (known.power, capability::PMCSR, 2),
@@ -63,24 +76,29 @@ impl<const N: usize> Function<N> {
             (known.express, capability::DEVICE_CONTROL, 2),
             (known.advanced, 4, 1),
         ];
-        let mut far_hooks = 0;
         for (at, offset, length) in caps {
-            far_hooks |= at.map_or(0, |at| hook(at + offset, length));
+            if let Some(at) = at {
+                hook(&mut hooks, at + offset, length, Hook::Other);
+            }
         }
         if is_bridge {
-            far_hooks |= hook(type1::BUS_NUMBERS, 0x18) | hook(type1::BRIDGE_CONTROL, 2);
+            hook(&mut hooks, type1::BUS_NUMBERS, 0x18, Hook::Other);
+            hook(&mut hooks, type1::BRIDGE_CONTROL, 2, Hook::Other);
         }
         let mut function = Self {
             bars,
+            decoders,
             is_bridge,
             rules,
             limits,
             known,
-            hooks: hooks | far_hooks,
-            far_hooks,
+            hooks,
             registers,
             intx_asserted: false,
-            map: BarMap::EMPTY,
+            map,
+            placed: 0,
+            enabled: 0,
+            is_on: true,
             intx_level: false,
         };
         let _ = function.update_map();
@@ -182,15 +200,18 @@ impl<const N: usize> Function<N> {
     pub fn state(&self) -> FunctionStateV1<N> {
         let Self {
             bars: _,
+            decoders: _,
             is_bridge: _,
             rules: _,
             limits: _,
             known: _,
             hooks: _,
-            far_hooks: _,
             registers,
             intx_asserted,
             map: _,
+            placed: _,
+            enabled: _,
+            is_on: _,
             intx_level: _,
         } = self;
         FunctionStateV1 {
@@ -222,23 +243,43 @@ impl<const N: usize> Function<N> {
         Ok(self.set_intx(*intx_asserted) | self.compare(before))
     }
 
-    /// A write that reaches the command register or BARs, and nothing else that has effects.
-    #[inline(never)]
-    fn write_decoding(&mut self, at: ConfigAccess, value: u32) -> Effects {
+    /// What a write has to be followed by. One that may touch two dwords, or end beyond the last, is looked at closely.
+    #[inline]
+    fn hook_of(&self, at: ConfigAccess) -> Hook {
+        let offset = usize::from(at.offset());
+        if !at.is_aligned() || offset + 4 > N {
+            return Hook::Other;
+        }
+        self.hooks.get(offset / 4).copied().unwrap_or(Hook::None)
+    }
+
+    /// A write to registers of this BAR.
+    #[inline]
+    fn write_bar(&mut self, at: ConfigAccess, value: u32, index: u8) -> Effects {
+        self.registers.write(at, value);
+        let moved = self.place_bar(index);
+        self.decode(moved)
+    }
+
+    /// A write to the command register.
+    #[inline]
+    fn write_command(&mut self, at: ConfigAccess, value: u32) -> Effects {
         let before = self.registers.u16(spec::COMMAND);
         self.registers.write(at, value);
         let changed = before ^ self.registers.u16(spec::COMMAND);
-        let reached = if changed == 0 {
-            (at.offset(), at.end())
-        } else {
-            (0, u16::MAX)
-        };
-        let mut effects = self.update_bars(reached);
+        self.enable_bars();
+        let mut effects = self.decode(0);
         effects.set(Effects::BUS_MASTER, changed & command::BUS_MASTER != 0);
         if changed & command::INTX_DISABLE != 0 {
-            effects |= self.gate_intx();
+            return self.gate_intx_after(effects);
         }
         effects
+    }
+
+    /// Apart, so that a write without an effect on the pin needs no frame.
+    #[cold]
+    fn gate_intx_after(&mut self, effects: Effects) -> Effects {
+        effects | self.gate_intx()
     }
 
     /// A write with any effect. Out of line, so that a write without has no large frame.
@@ -330,43 +371,44 @@ impl<const N: usize> Function<N> {
 
     /// Brings the map up to date.
     fn update_map(&mut self) -> Effects {
-        self.update_bars((0, u16::MAX))
+        let bars = 0..=ROM;
+        let moved = bars.fold(0, |moved, bar| moved | self.place_bar(bar));
+        self.is_on = capability::decodes(self.rules, self.power_state());
+        self.enable_bars();
+        self.decode(moved)
     }
 
-    /// Brings those BARs up to date whose registers lie at least in part in `reached`.
-    fn update_bars(&mut self, (from, to): (u16, u16)) -> Effects {
-        let command = self.registers.u16(spec::COMMAND);
-        let is_on = capability::decodes(self.rules, self.power_state());
-        let memory = is_on && command & command::MEMORY != 0;
-        let io = is_on && command & command::IO != 0;
-        let Self {
-            bars,
-            is_bridge,
-            limits,
-            registers,
-            map,
-            ..
-        } = self;
-        let mut effects = Effects::empty();
-        for (index, bar) in bars.iter() {
-            let at = bar::register_offset(index, rom_offset(*is_bridge));
-            let end = at + if bar.is_64bit() { 8 } else { 4 };
-            if end <= from || to <= at {
-                continue;
-            }
-            let value = bar::register_value(registers, at, bar);
-            let (space, enabled) = match bar.kind() {
-                BarKind::Io => (BarSpace::Io, io),
-                BarKind::Rom => (BarSpace::Memory, memory && value & 1 != 0),
-                BarKind::Memory32 { .. } | BarKind::Memory64 { .. } => (BarSpace::Memory, memory),
-            };
-            let start = if enabled { bar.decode(value, limits) } else { None };
-            let now = start.and_then(|start| BarRange::new(space, start, bar.size()));
-            if map.set(index, now) {
-                effects |= Effects::BAR_MAP;
-            }
+    /// Places a BAR where its registers say. Gives its bit if it was elsewhere.
+    #[inline]
+    fn place_bar(&mut self, index: u8) -> u8 {
+        let decoder = self.decoders.get(usize::from(index));
+        if let Some(start) = decoder.and_then(|decoder| decoder.place(&self.registers)) {
+            self.placed |= 1 << index;
+            u8::from(self.map.place(index, start)) << index
+        } else {
+            self.placed &= !(1 << index);
+            0
         }
-        effects
+    }
+
+    /// Reads from the registers which BARs have their space decoded.
+    #[inline]
+    fn enable_bars(&mut self) {
+        let command = self.registers.u16(spec::COMMAND);
+        let io = self.map.io();
+        let memory_on = if command & command::MEMORY != 0 { !io } else { 0 };
+        let io_on = if command & command::IO != 0 { io } else { 0 };
+        self.enabled = if self.is_on { memory_on | io_on } else { 0 };
+    }
+
+    /// Decodes the BARs that are placed and enabled, and says whether those are others than before or some have moved.
+    #[inline]
+    fn decode(&mut self, moved: u8) -> Effects {
+        let before = self.map.decoded();
+        let decoded = self.placed & self.enabled;
+        self.map.set_decoded(decoded);
+        let is_same = before == decoded && moved & decoded == 0;
+        if is_same { Effects::empty() } else { Effects::BAR_MAP }
     }
 }
 
@@ -380,15 +422,15 @@ impl<const N: usize> ConfigSpace for Function<N> {
     }
 
     fn config_write(&mut self, at: ConfigAccess, value: u32) -> Effects {
-        let touched = touched(at);
-        if touched & self.far_hooks != 0 {
-            return self.write_hooked(at, value);
+        match self.hook_of(at) {
+            Hook::None => {
+                self.registers.write(at, value);
+                Effects::empty()
+            }
+            Hook::Bar(index) => self.write_bar(at, value, index),
+            Hook::Command => self.write_command(at, value),
+            Hook::Other => self.write_hooked(at, value),
         }
-        if touched & self.hooks != 0 {
-            return self.write_decoding(at, value);
-        }
-        self.registers.write(at, value);
-        Effects::empty()
     }
 
     fn bar_map(&self) -> BarMap {
@@ -429,23 +471,29 @@ const fn rom_offset(is_bridge: bool) -> u16 {
     if is_bridge { spec::ROM_BAR_TYPE1 } else { spec::ROM_BAR }
 }
 
-/// The dwords of the first 256 bytes that an access touches, as bits.
-const fn touched(at: ConfigAccess) -> u64 {
-    let (first, last) = (at.offset() >> 2, (at.end() - 1) >> 2);
-    if last < 64 {
-        1 << first | 1 << last
-    } else if first < 64 {
-        1 << first
-    } else {
-        0
-    }
+/// What a write to a dword has to be followed by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Hook {
+    /// Nothing.
+    None,
+    /// The command register may have changed, and nothing else that has effects.
+    Command,
+    /// This BAR may have been placed elsewhere.
+    Bar(u8),
+    /// Anything.
+    Other,
 }
 
-/// The dwords that `length` bytes at `offset` touch, as bits.
-fn hook(offset: u16, length: usize) -> u64 {
+/// How many dwords can have hooks: those of the first 256 bytes.
+const HOOKS: usize = 64;
+
+/// Hooks the dwords that `length` bytes at `offset` touch.
+fn hook(hooks: &mut [Hook; HOOKS], offset: u16, length: usize, hook: Hook) {
     let first = usize::from(offset) / 4;
     let last = (usize::from(offset) + length.max(1) - 1) / 4;
-    (first..=last.min(63)).fold(0, |bits, dword| bits | 1 << dword)
+    for slot in hooks.iter_mut().take(last + 1).skip(first) {
+        *slot = if *slot == Hook::None { hook } else { Hook::Other };
+    }
 }
 
 /// Gives the header its masks. BARs get theirs from their sizes.

@@ -66,12 +66,14 @@ impl<const N: usize> Registers<N> {
 
     /// The byte at `offset`, or ones beyond the end.
     #[must_use]
+    #[inline]
     pub fn u8(&self, offset: u16) -> u8 {
         self.value.get(usize::from(offset)).copied().unwrap_or(0xff)
     }
 
     /// The little-endian word at `offset`; bytes beyond the end are ones.
     #[must_use]
+    #[inline]
     pub fn u16(&self, offset: u16) -> u16 {
         match self.chunk::<2>(offset) {
             Some(bytes) => u16::from_le_bytes(bytes),
@@ -81,6 +83,7 @@ impl<const N: usize> Registers<N> {
 
     /// The little-endian dword at `offset`; bytes beyond the end are ones.
     #[must_use]
+    #[inline]
     pub fn u32(&self, offset: u16) -> u32 {
         match self.chunk::<4>(offset) {
             Some(bytes) => u32::from_le_bytes(bytes),
@@ -88,6 +91,13 @@ impl<const N: usize> Registers<N> {
         }
     }
 
+    /// The eight bytes at `offset`; zero if they end beyond the end.
+    #[inline]
+    pub(crate) fn u64(&self, offset: u16) -> u64 {
+        self.chunk::<8>(offset).map_or(0, u64::from_le_bytes)
+    }
+
+    #[inline]
     fn chunk<const L: usize>(&self, offset: u16) -> Option<[u8; L]> {
         self.value.get(usize::from(offset)..)?.first_chunk().copied()
     }
@@ -165,6 +175,7 @@ impl<const N: usize> Registers<N> {
 
     /// Reads one access; bytes beyond the end are ones.
     #[must_use]
+    #[inline]
     pub fn read(&self, at: ConfigAccess) -> u32 {
         match at.width() {
             crate::Width::Byte => u32::from(self.u8(at.offset())),
@@ -174,30 +185,30 @@ impl<const N: usize> Registers<N> {
     }
 
     /// Writes one access under the masks; bytes beyond the end are dropped.
+    #[inline]
     pub fn write(&mut self, at: ConfigAccess, value: u32) {
-        let [a, b, c, d] = value.to_le_bytes();
-        match at.width() {
-            crate::Width::Byte => self.write_lanes(at.offset(), [a]),
-            crate::Width::Word => self.write_lanes(at.offset(), [a, b]),
-            crate::Width::Dword => self.write_lanes(at.offset(), [a, b, c, d]),
+        let start = usize::from(at.offset());
+        let rest = self.value.get_mut(start..).and_then(<[u8]>::first_chunk_mut::<4>);
+        let writable = self.writable.get(start..).and_then(<[u8]>::first_chunk::<4>);
+        let w1c = self.w1c.get(start..).and_then(<[u8]>::first_chunk::<4>);
+        if let (Some(rest), Some(writable), Some(w1c)) = (rest, writable, w1c) {
+            let lanes = at.width().ones();
+            let writable = u32::from_le_bytes(*writable) & lanes;
+            let cleared = u32::from_le_bytes(*w1c) & lanes & value;
+            *rest = masked(u32::from_le_bytes(*rest), writable, cleared, value).to_le_bytes();
+        } else {
+            self.write_end(at, value);
         }
     }
 
-    fn write_lanes<const L: usize>(&mut self, offset: u16, new: [u8; L]) {
-        let start = usize::from(offset);
-        let values = self.value.get_mut(start..).and_then(<[u8]>::first_chunk_mut);
-        let writable = self.writable.get(start..).and_then(<[u8]>::first_chunk);
-        let w1c = self.w1c.get(start..).and_then(<[u8]>::first_chunk);
-        if let (Some(values), Some(writable), Some(w1c)) = (values, writable, w1c) {
-            let values: &mut [u8; L] = values;
-            let masks: (&[u8; L], &[u8; L]) = (writable, w1c);
-            for (((byte, writable), w1c), new) in values.iter_mut().zip(masks.0).zip(masks.1).zip(new) {
-                *byte = ((*byte & !writable) | (new & writable)) & !(new & w1c);
-            }
-        } else if L > 1 {
-            for (offset, byte) in (offset..=u16::MAX).zip(new) {
-                self.write_lanes(offset, [byte]);
-            }
+    /// Writes to the last bytes, one at a time.
+    #[cold]
+    fn write_end(&mut self, at: ConfigAccess, value: u32) {
+        let rows = self.value.iter_mut().zip(&self.writable).zip(&self.w1c);
+        let rows = rows.skip(at.offset().into()).take(at.width().len());
+        for (((byte, writable), w1c), new) in rows.zip(value.to_le_bytes()) {
+            let masked = masked((*byte).into(), (*writable).into(), (w1c & new).into(), new.into());
+            [*byte, ..] = masked.to_le_bytes();
         }
     }
 
@@ -228,6 +239,11 @@ impl<const N: usize> Registers<N> {
         self.value = *image;
         Ok(())
     }
+}
+
+/// What becomes of `old` when `new` is written where bits are writable, and others are cleared.
+const fn masked(old: u32, writable: u32, cleared: u32, new: u32) -> u32 {
+    (old & !writable | new & writable) & !cleared
 }
 
 fn put<const N: usize>(to: &mut [u8; N], offset: u16, from: &[u8]) {
