@@ -121,6 +121,7 @@ impl<F: ConfigSpace, const SLOTS: usize> Bus<F, SLOTS> {
         }
     }
 
+    #[inline]
     fn place(&self, bdf: Bdf) -> Option<usize> {
         if bdf.bus() != self.number {
             return None;
@@ -130,11 +131,13 @@ impl<F: ConfigSpace, const SLOTS: usize> Bus<F, SLOTS> {
 
     /// The function at `bdf`.
     #[must_use]
+    #[inline]
     pub fn get(&self, bdf: Bdf) -> Option<&F> {
         self.functions.get(self.place(bdf)?)?.as_ref()
     }
 
     /// The function at `bdf`.
+    #[inline]
     pub fn get_mut(&mut self, bdf: Bdf) -> Option<&mut F> {
         let place = self.place(bdf)?;
         self.functions.get_mut(place)?.as_mut()
@@ -183,6 +186,7 @@ impl<F: ConfigSpace, const SLOTS: usize> ConfigRouter for Bus<F, SLOTS> {
         Some(self.get(bdf)?.config_size())
     }
 
+    #[inline]
     fn config_read(&mut self, bdf: Bdf, at: ConfigAccess) -> Option<u32> {
         let value = self.get_mut(bdf)?.config_read(at);
         let header_type = spec::HEADER_TYPE;

@@ -417,6 +417,7 @@ impl<const N: usize> ConfigSpace for Function<N> {
         u16::try_from(N).unwrap_or(u16::MAX)
     }
 
+    #[inline]
     fn config_read(&mut self, at: ConfigAccess) -> u32 {
         self.registers.read(at)
     }

@@ -78,25 +78,27 @@ pub(crate) fn whole<B: Bytes + Default>(offset: u16, data: B) -> impl Iterator<I
 }
 
 /// Stores the low bytes of `value`.
+#[inline]
 pub(crate) fn store(to: &mut [u8], value: u32) {
-    if let Ok(dword) = <&mut [u8; 4]>::try_from(&mut *to) {
-        *dword = value.to_le_bytes();
-        return;
-    }
-    for (to, from) in to.iter_mut().zip(value.to_le_bytes()) {
-        *to = from;
+    match to {
+        [a] => [*a, ..] = value.to_le_bytes(),
+        [a, b] => [*a, *b, ..] = value.to_le_bytes(),
+        [a, b, c] => [*a, *b, *c, _] = value.to_le_bytes(),
+        [a, b, c, d, ..] => [*a, *b, *c, *d] = value.to_le_bytes(),
+        [] => {}
     }
 }
 
 /// Loads up to four bytes, zero-extended.
+#[inline]
 pub(crate) fn load(from: &[u8]) -> u32 {
-    if let Ok(dword) = from.try_into() {
-        return u32::from_le_bytes(dword);
+    match *from {
+        [a] => u32::from(a),
+        [a, b] => u32::from_le_bytes([a, b, 0, 0]),
+        [a, b, c] => u32::from_le_bytes([a, b, c, 0]),
+        [a, b, c, d, ..] => u32::from_le_bytes([a, b, c, d]),
+        [] => 0,
     }
-    from.iter()
-        .take(4)
-        .rev()
-        .fold(0, |value, byte| value << 8 | u32::from(*byte))
 }
 
 #[cfg(test)]

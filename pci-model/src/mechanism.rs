@@ -107,6 +107,14 @@ impl ConfigMechanism {
 
     /// Reads `data.len()` bytes at `offset`. Lanes past the last port are ones.
     pub fn port_read(&mut self, offset: u16, data: &mut [u8], bus: &mut impl ConfigRouter) {
+        // Most accesses by far.
+        if offset == DATA
+            && let Ok(dword) = <&mut [u8; 4]>::try_from(&mut *data)
+            && let Some((bdf, at)) = self.target_dword()
+        {
+            *dword = bus.config_read(bdf, at).unwrap_or(u32::MAX).to_le_bytes();
+            return;
+        }
         if lanes::aligned(offset, data.len()).is_some() {
             self.read_piece(offset, data, bus);
         } else {
@@ -155,6 +163,7 @@ impl ConfigMechanism {
     }
 
     /// Writes `data` at `offset`.
+    #[inline]
     pub fn port_write(&mut self, offset: u16, data: &[u8], bus: &mut impl ConfigRouter) -> PortEffects {
         if offset == 0
             && let Ok(address) = data.try_into()
@@ -228,6 +237,7 @@ impl ConfigMechanism {
     }
 
     /// Function and register that a data lane leads to, or `None` while the enable bit is clear.
+    #[inline]
     fn target(&self, lane: u16) -> Option<(Bdf, u16)> {
         if self.address & ENABLE == 0 {
             return None;
@@ -239,6 +249,14 @@ impl ConfigMechanism {
             u16::from(register) + lane
         };
         Some((Bdf::from_bits(u16::from_be_bytes([bus, devfn])), register))
+    }
+
+    /// Function and dword that the whole data port leads to, if it leads to one.
+    #[inline]
+    fn target_dword(&self) -> Option<(Bdf, ConfigAccess)> {
+        let (bdf, register) = self.target(0)?;
+        let at = ConfigAccess::new(register, Width::Dword)?;
+        at.is_aligned().then_some((bdf, at))
     }
 
     /// A system reset. QEMU keeps `CONFIG_ADDRESS`.

@@ -68,14 +68,24 @@ impl<const V: usize> MsixTable<V> {
         *self = Self::new();
     }
 
+    /// The dword at an offset, if it is aligned and there is one.
+    #[inline]
     fn dword(&mut self, offset: u64) -> Option<&mut u32> {
-        let entry = usize::try_from(offset / ENTRY).ok()?;
-        let field = usize::try_from(offset % ENTRY / 4).ok()?;
-        self.entries.get_mut(entry)?.get_mut(field)
+        let at = usize::try_from(offset / 4).ok().filter(|_| offset.is_multiple_of(4))?;
+        self.entries.as_flattened_mut().get_mut(at)
     }
 
     /// Reads the table.
+    #[inline]
     pub fn read(&mut self, offset: u64, data: &mut [u8]) {
+        match <&mut [u8; 4]>::try_from(&mut *data) {
+            Ok(data) => *data = self.dword(offset).map_or(u32::MAX, |dword| *dword).to_le_bytes(),
+            Err(_) => self.read_wide(offset, data),
+        }
+    }
+
+    #[inline(never)]
+    fn read_wide(&mut self, offset: u64, data: &mut [u8]) {
         if !is_valid(offset, data.len(), Self::table_len()) {
             data.fill(0xff);
             return;
@@ -86,20 +96,34 @@ impl<const V: usize> MsixTable<V> {
     }
 
     /// Writes the table. Of the vector control only the mask bit is kept.
+    #[inline]
     pub fn write(&mut self, offset: u64, data: &[u8]) {
+        match data.try_into() {
+            Ok(data) => self.write_dword(offset, u32::from_le_bytes(data)),
+            Err(_) => self.write_wide(offset, data),
+        }
+    }
+
+    #[inline]
+    fn write_dword(&mut self, offset: u64, value: u32) {
+        let keep = match offset % ENTRY {
+            0 => 0xffff_fffc,
+            0xc => 1,
+            _ => u32::MAX,
+        };
+        if let Some(dword) = self.dword(offset) {
+            *dword = value & keep;
+        }
+    }
+
+    #[inline(never)]
+    fn write_wide(&mut self, offset: u64, data: &[u8]) {
         if !is_valid(offset, data.len(), Self::table_len()) {
             return;
         }
         for (at, part) in (offset..).step_by(4).zip(data.chunks(4)) {
-            let Ok(bytes) = part.try_into() else { return };
-            let value = u32::from_le_bytes(bytes);
-            let keep = match at % ENTRY {
-                0 => 0xffff_fffc,
-                0xc => 1,
-                _ => u32::MAX,
-            };
-            if let Some(dword) = self.dword(at) {
-                *dword = value & keep;
+            if let Ok(bytes) = part.try_into() {
+                self.write_dword(at, u32::from_le_bytes(bytes));
             }
         }
     }
