@@ -70,14 +70,15 @@ pub(crate) fn length(fields: &[ConfigAccess]) -> usize {
 pub struct Overlay {
     /// Zero where nothing is covered.
     value: [u8; SIZE],
-    covered: [bool; SIZE],
+    /// Ones where something is.
+    covered: [u8; SIZE],
 }
 
 impl Default for Overlay {
     fn default() -> Self {
         Self {
             value: [0; SIZE],
-            covered: [false; SIZE],
+            covered: [0; SIZE],
         }
     }
 }
@@ -143,9 +144,9 @@ impl Overlay {
     pub fn patches(&self) -> impl Iterator<Item = (u16, &[u8])> {
         let mut at = 0;
         core::iter::from_fn(move || {
-            let start = at + self.covered.get(at..)?.iter().position(|covered| *covered)?;
+            let start = at + self.covered.get(at..)?.iter().position(|covered| *covered != 0)?;
             let covered = self.covered.get(start..)?;
-            let end = start + covered.iter().position(|covered| !covered).unwrap_or(covered.len());
+            let end = start + covered.iter().position(|covered| *covered == 0).unwrap_or(covered.len());
             at = end;
             Some((u16::try_from(start).ok()?, self.value.get(start..end)?))
         })
@@ -167,16 +168,19 @@ impl Overlay {
 
     /// What a read of `at` gives where the function below gives `value`.
     #[must_use]
+    #[inline]
     pub fn merge(&self, at: ConfigAccess, value: u32) -> u32 {
-        let mut bytes = value.to_le_bytes();
-        let start = usize::from(at.offset());
-        let rows = self.covered.iter().zip(&self.value).skip(start);
-        for (byte, (covered, patched)) in bytes.iter_mut().take(at.width().len()).zip(rows) {
-            if *covered {
-                *byte = *patched;
+        let dword = |bytes: &[u8; SIZE]| {
+            let start = usize::from(at.offset());
+            let mut dword = [0; 4];
+            match bytes.get(start..).and_then(<[u8]>::first_chunk) {
+                Some(bytes) => dword = *bytes,
+                None => dword.iter_mut().zip(bytes.iter().skip(start)).for_each(|(to, from)| *to = *from),
             }
-        }
-        u32::from_le_bytes(bytes)
+            u32::from_le_bytes(dword)
+        };
+        let covered = dword(&self.covered) & at.width().ones();
+        value & !covered | dword(&self.value) & covered
     }
 
     fn copy(fields: &[ConfigAccess], config: &[u8]) -> Self {
@@ -192,7 +196,7 @@ impl Overlay {
         if !matches!(offset, 0..4 | 8..0xc | 0x2c..0x30 | 0x40..SIZE) {
             return Err(PatchError::Place { offset });
         }
-        if self.covered.get(offset).copied().unwrap_or(false) {
+        if self.covered.get(offset).is_some_and(|covered| *covered != 0) {
             return Err(PatchError::Twice { offset });
         }
         self.put(offset, byte);
@@ -201,7 +205,7 @@ impl Overlay {
 
     fn put(&mut self, offset: usize, byte: u8) {
         if let (Some(value), Some(covered)) = (self.value.get_mut(offset), self.covered.get_mut(offset)) {
-            (*value, *covered) = (byte, true);
+            (*value, *covered) = (byte, 0xff);
         }
     }
 }

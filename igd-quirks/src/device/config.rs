@@ -40,8 +40,8 @@ impl IgdDevice {
     /// The bits of a read that are emulated. If they are all, the hardware need not be asked.
     #[must_use]
     pub fn config_owns(&self, at: ConfigAccess) -> u32 {
-        let lanes = self.registers.lanes(View::Config, at.offset().into(), at.width().len());
-        u32::try_from(lanes::mask(lanes)).unwrap_or(u32::MAX)
+        let owned = self.registers.owned(View::Config, at.offset().into(), at.width().len());
+        u32::try_from(owned).unwrap_or(u32::MAX)
     }
 
     /// What the guest reads where the hardware answers `hardware`.

@@ -27,6 +27,15 @@ pub(super) const fn all(len: usize) -> u8 {
     }
 }
 
+/// One bit for each bit of the first `len` lanes, at most 8.
+pub(super) const fn bytes(len: usize) -> u64 {
+    match len {
+        0 => 0,
+        1..8 => (1 << (8 * len)) - 1,
+        _ => u64::MAX,
+    }
+}
+
 /// One bit for each bit of the lanes.
 pub(super) fn mask(lanes: u8) -> u64 {
     u64::from_le_bytes(core::array::from_fn(
@@ -36,7 +45,7 @@ pub(super) fn mask(lanes: u8) -> u64 {
 
 /// The value of `len` lanes from `first` on.
 pub(super) fn part(value: u64, first: usize, len: usize) -> u64 {
-    u32::try_from(8 * first).map_or(0, |shift| value.checked_shr(shift).unwrap_or(0)) & mask(all(len))
+    u32::try_from(8 * first).map_or(0, |shift| value.checked_shr(shift).unwrap_or(0)) & bytes(len)
 }
 
 #[cfg(test)]
@@ -66,6 +75,7 @@ mod tests {
     fn lanes_become_masks_and_values() {
         assert_eq!((all(0), all(2), all(8), all(9)), (0, 3, 0xff, 0xff));
         assert_eq!(mask(0b1000_0101), 0xff00_0000_00ff_00ff);
+        assert!((0..10).all(|len| bytes(len) == mask(all(len))));
         assert_eq!(part(0x8877_6655_4433_2211, 2, 4), 0x6655_4433);
         assert_eq!(part(u64::MAX, 8, 1), 0);
     }

@@ -7,7 +7,7 @@ use pci_model::carve::Span;
 use pci_model::{ConfigAccess, Width};
 
 use super::registers::{FIELDS, View};
-use super::{Event, IgdDevice, Redirect, lanes};
+use super::{Event, IgdDevice, lanes};
 
 /// Longest access to configuration space.
 const CONFIG_MAX: usize = 4;
@@ -66,7 +66,7 @@ impl IgdDevice {
     /// A part has up to 4 bytes, is naturally aligned in BAR0, and belongs as a whole to where it starts.
     pub fn bar0_redirects(&self, offset: u64, len: usize) -> impl Iterator<Item = (usize, ConfigAccess)> {
         // Most setups have none.
-        let lanes = match self.redirects.is_empty() {
+        let lanes = match self.redirected.is_empty() {
             true => 0,
             false => lanes::all(len) & !self.registers.lanes(View::Bar0, offset, len),
         };
@@ -77,7 +77,7 @@ impl IgdDevice {
             })
             .filter_map(move |(first, len)| {
                 let byte = offset.checked_add(first as u64)?;
-                let config = self.redirects.iter().find_map(|redirect| redirect.place(byte))?;
+                let config = self.redirected.find(byte)?;
                 Some((first, ConfigAccess::new(config, Width::from_len(len)?)?))
             })
     }
@@ -85,14 +85,14 @@ impl IgdDevice {
     /// The bits of a read of `len` bytes, at most 8, that are emulated. If they are all, the hardware need not be asked.
     #[must_use]
     pub fn bar0_owns(&self, offset: u64, len: usize) -> u64 {
-        lanes::mask(self.registers.lanes(View::Bar0, offset, len))
+        self.registers.owned(View::Bar0, offset, len)
     }
 
     /// What the guest reads where the hardware answers `hardware`, with the answers of configuration space in it where
     /// [`bar0_redirects`](Self::bar0_redirects) asks for them. An access has at most 8 bytes, at any alignment.
     #[must_use]
     pub fn bar0_read(&self, offset: u64, len: usize, hardware: u64) -> u64 {
-        let hardware = hardware & lanes::mask(lanes::all(len));
+        let hardware = hardware & lanes::bytes(len);
         self.registers.read(View::Bar0, offset, len, hardware)
     }
 
@@ -116,14 +116,5 @@ impl IgdDevice {
             redirects,
             event: taken.event,
         }
-    }
-}
-
-impl Redirect {
-    /// The byte of configuration space in place of this one of BAR0.
-    fn place(&self, byte: u64) -> Option<u16> {
-        let distance = byte.checked_sub(self.bar0)?;
-        let distance = u16::try_from(distance).ok().filter(|distance| *distance < self.len)?;
-        self.config.checked_add(distance)
     }
 }

@@ -56,6 +56,7 @@ mod config;
 mod gtt_port;
 mod lanes;
 mod mirror;
+mod redirects;
 mod registers;
 mod setup;
 mod state;
@@ -69,6 +70,7 @@ pub use state::IgdDeviceStateV1;
 use alloc::vec::Vec;
 
 use gtt_port::GttPort;
+use redirects::Redirects;
 use registers::Registers;
 
 /// The emulated registers of an assigned IGD, as its configuration space, BAR0 and BAR4 show them.
@@ -80,6 +82,8 @@ pub struct IgdDevice {
     rules: DeviceRules,
     registers: Registers,
     redirects: Vec<Redirect>,
+    /// Where those lead, to be found quickly.
+    redirected: Redirects,
     gtt_port: Option<GttPort>,
 }
 
@@ -150,6 +154,7 @@ impl IgdDevice {
             rules: setup.rules,
             registers,
             redirects: setup.redirects.clone(),
+            redirected: Redirects::new(&setup.redirects),
             gtt_port: setup.gtt_port.filter(|_| has_base).map(GttPort::new),
         }
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The emulated registers, and which byte of which window each answers for.
 
-use super::Event;
 use super::setup::{BdsmSetup, DeviceSetup};
+use super::{Event, lanes};
 use crate::spec;
 
 /// Bytes from GGC to what is behind it, in both windows.
@@ -36,6 +36,52 @@ pub(super) struct Registers {
     pub(super) hide_swsci: bool,
     pub(super) ggc_mirror: bool,
     pub(super) bdsm_mirror: bool,
+    pub(super) windows: [Window; 2],
+}
+
+/// The registers that a window shows. Which they are is fixed when the device is made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Window {
+    /// Each with first byte and length.
+    places: [(Field, u64, u64); FIELDS.len()],
+    /// How many there are.
+    count: usize,
+    /// All of them lie in these bytes.
+    first: u64,
+    end: u64,
+}
+
+impl Window {
+    const EMPTY: Self = Self {
+        places: [(Field::Ggc, 0, 0); FIELDS.len()],
+        count: 0,
+        first: u64::MAX,
+        end: 0,
+    };
+
+    fn new(registers: &Registers, view: View) -> Self {
+        let mut window = Self::EMPTY;
+        for field in FIELDS {
+            if let Some((start, len)) = registers.place(view, field)
+                && let Some(slot) = window.places.get_mut(window.count)
+            {
+                *slot = (field, start, len);
+                window.count += 1;
+                window.first = window.first.min(start);
+                window.end = window.end.max(start + len);
+            }
+        }
+        window
+    }
+
+    /// The registers that an access may touch.
+    #[inline]
+    fn near(&self, offset: u64, len: usize) -> &[(Field, u64, u64)] {
+        // Most accesses are to other registers. One that would wrap touches none of the last bytes.
+        let touches = offset < self.end && self.first < offset.saturating_add(len as u64);
+        let count = if touches { self.count } else { 0 };
+        self.places.get(..count).unwrap_or(&[])
+    }
 }
 
 /// What became of a write.
@@ -60,7 +106,7 @@ impl Registers {
             gtt_port: _,
             rules: _,
         } = *setup;
-        Self {
+        let mut registers = Self {
             ggc,
             ggc_high,
             bdsm,
@@ -68,7 +114,10 @@ impl Registers {
             hide_swsci,
             ggc_mirror,
             bdsm_mirror,
-        }
+            windows: [Window::EMPTY; 2],
+        };
+        registers.windows = [View::Config, View::Bar0].map(|view| Window::new(&registers, view));
+        registers
     }
 
     /// First byte and length of a register in a window, or `None` if the window shows the hardware there.
@@ -114,51 +163,41 @@ impl Registers {
         }
     }
 
-    /// The register that answers for a byte, and the lane of the byte in it.
-    fn at(&self, view: View, byte: u64) -> Option<(Field, usize)> {
-        FIELDS.into_iter().find_map(|field| {
-            let (start, len) = self.place(view, field)?;
-            let lane = byte.checked_sub(start).filter(|lane| *lane < len)?;
-            Some((field, usize::try_from(lane).ok()?))
-        })
-    }
-
     /// Which of the `len` bytes at `offset` are emulated, one bit each. An access has at most 8 bytes.
     pub(super) fn lanes(&self, view: View, offset: u64, len: usize) -> u8 {
-        self.bytes(view, offset, len)
-            .fold(0, |lanes, (lane, ..)| lanes | 1 << lane)
+        let owned = self.owned(view, offset, len).to_le_bytes();
+        (0..8).zip(owned).fold(0, |lanes, (lane, byte)| lanes | (byte & 1) << lane)
+    }
+
+    /// Which bits of the `len` bytes at `offset` are emulated.
+    #[inline]
+    pub(super) fn owned(&self, view: View, offset: u64, len: usize) -> u64 {
+        self.parts(view, offset, len).fold(0, |owned, part| owned | part.mask)
     }
 
     /// Puts the emulated bytes into what the hardware answered.
+    #[inline]
     pub(super) fn read(&self, view: View, offset: u64, len: usize, hardware: u64) -> u64 {
-        let mut bytes = hardware.to_le_bytes();
-        for (lane, field, in_field) in self.bytes(view, offset, len) {
-            let value = self.value(field).to_le_bytes();
-            if let (Some(to), Some(from)) = (bytes.get_mut(lane), value.get(in_field)) {
-                *to = *from;
-            }
-        }
-        u64::from_le_bytes(bytes)
+        self.parts(view, offset, len).fold(hardware, |value, part| {
+            value & !part.mask | part.to_access(self.value(part.field)) & part.mask
+        })
     }
 
     pub(super) fn write(&mut self, view: View, offset: u64, len: usize, value: u64) -> Taken {
         let lanes = self.lanes(view, offset, len);
-        let mut bdsm = self.value(Field::Bdsm).to_le_bytes();
-        let mut asls = self.value(Field::Asls).to_le_bytes();
-        let mut touched = None;
-        for (lane, field, in_field) in self.bytes(view, offset, len) {
-            touched = touched.or(Some(field));
-            let register = match field {
+        let (mut bdsm, mut asls) = (self.value(Field::Bdsm), self.value(Field::Asls));
+        let mut touched: Option<Part> = None;
+        for part in self.parts(view, offset, len) {
+            // What the access begins with gives the event.
+            touched = touched.filter(|first| first.lane <= part.lane).or(Some(part));
+            let register = match part.field {
                 Field::Bdsm => &mut bdsm,
                 Field::Asls => &mut asls,
                 Field::Ggc | Field::GgcHigh | Field::Swsci => continue,
             };
-            if let (Some(to), Some(from)) = (register.get_mut(in_field), value.to_le_bytes().get(lane)) {
-                *to = *from;
-            }
+            *register = *register & !part.to_register(part.mask) | part.to_register(value & part.mask);
         }
-        let (bdsm, [a0, a1, a2, a3, ..]) = (u64::from_le_bytes(bdsm), asls);
-        let event = touched.map(|field| match field {
+        let event = touched.map(|part| match part.field {
             Field::Ggc | Field::GgcHigh => Event::GgcWriteIgnored,
             Field::Swsci => Event::SwsciWriteDropped,
             Field::Bdsm => {
@@ -166,7 +205,7 @@ impl Registers {
                 Event::BdsmWritten(bdsm)
             }
             Field::Asls => {
-                let asls = u32::from_le_bytes([a0, a1, a2, a3]);
+                let asls = u32::try_from(asls).unwrap_or(0);
                 self.asls = Some(asls);
                 Event::AslsWritten(asls)
             }
@@ -183,14 +222,63 @@ impl Registers {
         }
     }
 
-    /// The emulated bytes of an access: lane of the access, register, lane of the register.
-    fn bytes(&self, view: View, offset: u64, len: usize) -> impl Iterator<Item = (usize, Field, usize)> {
+    /// The parts of an access that are emulated: at most one for each register.
+    #[inline]
+    fn parts(&self, view: View, offset: u64, len: usize) -> impl Iterator<Item = Part> {
+        let [config, bar0] = &self.windows;
+        let window = match view {
+            View::Config => config,
+            View::Bar0 => bar0,
+        };
         let len = len.min(8);
-        (0..len).filter_map(move |lane| {
-            let (field, in_field) = self.at(view, offset.checked_add(lane as u64)?)?;
-            let is_seen = view == View::Config || field != Field::GgcHigh || covers(offset, len);
-            is_seen.then_some((lane, field, in_field))
+        window.near(offset, len).iter().filter_map(move |(field, start, field_len)| {
+            let part = Part::new(*field, *start, *field_len, offset, len)?;
+            let is_seen = view == View::Config || *field != Field::GgcHigh || covers(offset, len);
+            is_seen.then_some(part)
         })
+    }
+}
+
+/// The part of an access that one register answers.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    field: Field,
+    /// First byte in the access.
+    lane: u64,
+    /// First byte in the register; one of the two is 0.
+    in_field: u64,
+    /// The bits of the access.
+    mask: u64,
+}
+
+impl Part {
+    /// What an access of `len` bytes, at most 8, has in common with a register, if anything.
+    #[inline]
+    fn new(field: Field, start: u64, field_len: u64, offset: u64, len: usize) -> Option<Self> {
+        let lane = start.saturating_sub(offset);
+        let in_field = offset.saturating_sub(start);
+        if lane >= len as u64 || in_field >= field_len {
+            return None;
+        }
+        let shown = usize::try_from(field_len - in_field).map_or(0, lanes::bytes);
+        Some(Self {
+            field,
+            lane,
+            in_field,
+            mask: shown << (8 * lane) & lanes::bytes(len),
+        })
+    }
+
+    /// The register's bits in their place in the access.
+    #[inline]
+    const fn to_access(self, register: u64) -> u64 {
+        register >> (8 * self.in_field) << (8 * self.lane)
+    }
+
+    /// The access's bits in their place in the register.
+    #[inline]
+    const fn to_register(self, access: u64) -> u64 {
+        access >> (8 * self.lane) << (8 * self.in_field)
     }
 }
 

@@ -30,6 +30,7 @@ impl IgdDevice {
             power_on: _,
             rules: _,
             redirects: _,
+            redirected: _,
             registers:
                 Registers {
                     ggc,
@@ -39,6 +40,7 @@ impl IgdDevice {
                     hide_swsci: _,
                     ggc_mirror: _,
                     bdsm_mirror: _,
+                    windows: _,
                 },
             gtt_port,
         } = *self;
