@@ -40,6 +40,12 @@ impl FwCfg {
             };
             return Ok(());
         }
+        self.port_read_other(offset, data)
+    }
+
+    /// Any other access than a byte of what is in memory.
+    #[cold]
+    fn port_read_other(&mut self, offset: u16, data: &mut [u8]) -> Result<(), SourceError> {
         self.read(locate, u64::from(offset), data)
     }
 
