@@ -21,12 +21,15 @@ pub(super) fn cases() -> Vec<Case> {
         string(4 * KIB),
         dma("fwcfg/dma-8k", 8 * KIB),
         dma("fwcfg/dma-kib", MIB).bulk(10, 1024),
+        copy("limit/copy-8k", 8 * KIB),
+        copy("limit/copy-kib", MIB).bulk(10, 1024),
     ]
 }
 
 /// A device with one file, which is selected, and the bytes of the file.
 fn device(len: usize) -> (FwCfg, Vec<u8>) {
-    let content: Vec<u8> = (0_u8..=0xfa).cycle().take(len).collect();
+    let mut content = (0_u8..=0xfa).collect::<Vec<_>>().repeat(len / 0xfb + 1);
+    content.truncate(len);
     let mut builder = FwCfgBuilder::new();
     builder.add_file("opt/test", content.as_slice()).unwrap();
     let mut device = builder.build();
@@ -47,6 +50,11 @@ mod counted {
     #[inline(never)]
     pub(super) fn string(device: &mut FwCfg, port: u16, data: &mut [u8]) -> Result<(), SourceError> {
         device.port_read_flattened(port, data)
+    }
+
+    #[inline(never)]
+    pub(super) fn copy(to: &mut [u8], from: &[u8]) {
+        to.copy_from_slice(from);
     }
 
     #[inline(never)]
@@ -105,5 +113,14 @@ fn dma(name: &'static str, len: usize) -> Case {
     assert!(copied == content);
     Case::new(name, move || {
         let _ = black_box(run());
+    })
+}
+
+/// What a DMA command of this length cannot do without.
+fn copy(name: &'static str, len: usize) -> Case {
+    let from = vec![0x5a; len];
+    let mut to = vec![0; len];
+    Case::new(name, move || {
+        counted::copy(black_box(&mut to), black_box(&from));
     })
 }

@@ -20,6 +20,7 @@ Examples:
   cargo xtask conformance                    the whole corpus; reports go to target/conformance
   cargo xtask conformance run fwcfg          one group of it
   cargo xtask firmware                       SeaBIOS boots on both boards; needs /dev/kvm and the package seabios
+  cargo xtask bench --counts                 instructions of the hot paths; needs valgrind
   cargo xtask conformance --help             what igd-conformance itself can do
 
 Exit codes:
@@ -44,7 +45,7 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Task {
-    /// Lints, tests, docs, conformance, firmware: in CI's order, then a summary
+    /// Lints, tests, docs, conformance, firmware, counts: in CI's order, then a summary
     Ci,
     /// rustfmt, clippy, features, arrows between crates, text, links, licences, cargo-deny
     Lint,
@@ -55,7 +56,7 @@ enum Task {
     Conformance(tasks::conformance::Args),
     /// The distribution's SeaBIOS on our VMM under KVM, with a simulated device
     Firmware(tasks::firmware::Args),
-    /// criterion; --save NAME records, --baseline NAME compares
+    /// criterion; --save NAME records, --baseline NAME compares; --counts counts instructions
     Bench(tasks::bench::Args),
     /// rustdoc with warnings denied; --open shows it
     Doc(tasks::doc::Args),

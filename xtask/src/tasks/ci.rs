@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 
+use super::bench::counts;
 use super::{conformance, doc, firmware, lint, test};
 use crate::steps::{self, Outcome, Step};
 
@@ -14,6 +15,10 @@ const STEPS: &[Step] = &[
     ("firmware", || match firmware::missing() {
         Some(reason) => Outcome::Skipped(reason),
         None => exit(firmware::run(&firmware::Args::default())),
+    }),
+    ("counts", || match counts::missing() {
+        Some(reason) => Outcome::Skipped(reason),
+        None => counts::run(false, None).into(),
     }),
 ];
 

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("igd-sim", FLOOR_1),
     ("igd-conformance", FLOORS_1_AND_2),
     ("igd-vmm", FLOORS_1_AND_2),
+    ("igd-counts", FLOORS_1_AND_2),
     ("xtask", &[]),
 ];
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! `cargo xtask bench`: criterion, with a baseline to record or to compare with.
+//! `cargo xtask bench`: criterion, with a baseline to record or to compare with, and counts of instructions.
+
+mod baseline;
+pub(crate) mod counts;
 
 use anyhow::{Result, bail};
 
@@ -9,19 +12,28 @@ use crate::tools::{cargo, root, run as run_command};
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args, Default, Debug)]
 pub(crate) struct Args {
-    /// Records the results under this name
-    #[arg(long, value_name = "NAME", conflicts_with = "baseline")]
+    /// Counts instructions instead, and fails where they exceed the bounds in counts/baseline.toml; needs valgrind
+    #[arg(long, conflicts_with_all = ["baseline", "quick"])]
+    counts: bool,
+    /// Records the results under this name; with --counts, in counts/baseline.toml
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "base", conflicts_with = "baseline")]
     save: Option<String>,
     /// Compares with the results recorded under this name
     #[arg(long, value_name = "NAME")]
     baseline: Option<String>,
+    /// Measures for less than a second each: enough to see that everything runs
+    #[arg(long)]
+    quick: bool,
     /// Runs only benchmarks whose names hold this
     #[arg(value_name = "FILTER")]
     filter: Option<String>,
 }
 
-/// Runs the benchmarks.
+/// Runs the benchmarks, or counts.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.counts {
+        return counts::run(args.save.is_some(), args.filter.as_deref());
+    }
     let packages: Vec<_> = packages()?.into_iter().filter(|package| package.benches).collect();
     if packages.is_empty() {
         bail!("no package has benchmarks");
@@ -32,6 +44,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         command.args(["--package", &package.name]);
     }
     command.arg("--").args(&args.filter);
+    if args.quick {
+        command.arg("--quick");
+    }
     for (option, name) in [("--save-baseline", &args.save), ("--baseline", &args.baseline)] {
         if let Some(name) = name {
             command.args([option, name]);
