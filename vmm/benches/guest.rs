@@ -33,6 +33,12 @@ const FAST: u32 = 0xd000_0000;
 const TRAPPED: u32 = 0xe000_0000;
 /// How often each is run.
 const ROUNDS: usize = 3;
+/// Where distributions have it.
+const SEABIOS: [&str; 3] = [
+    "/usr/share/seabios/bios-256k.bin",
+    "/usr/share/qemu/bios-256k.bin",
+    "/usr/share/seabios/bios.bin",
+];
 /// Iterations whose instructions are counted.
 const COUNTED: u32 = 500;
 /// The firmware reads this much with one string instruction.
@@ -300,6 +306,42 @@ fn footprint(vmms: &[Vmm], folder: &Path) -> Vec<Row> {
         .collect()
 }
 
+/// What SeaBIOS says in both machines when it has set up PCI, and what it says where it finds an OpRegion to place.
+const SCANS: &str = "Scan for VGA option rom";
+const ENABLED: &str = "BDSM enabled";
+
+/// Time from program start to what SeaBIOS says.
+fn seabios(vmms: &[Vmm], folder: &Path) -> Vec<Row> {
+    let Some(image) = SEABIOS.iter().map(Path::new).find(|path| path.exists()) else {
+        println!("SeaBIOS is not installed (Debian package seabios): it is not measured");
+        return Vec::new();
+    };
+    println!(
+        "{:<18} program start to what SeaBIOS says: {}",
+        "SeaBIOS",
+        image.display()
+    );
+    let mut times: [Vec<f64>; 2] = Default::default();
+    let mut enabled = Vec::new();
+    let measure = |vmm, text| {
+        let mut run = Run::start(vmm, image, folder);
+        let time = run.until(text).as_secs_f64() * 1e3;
+        run.kill();
+        time
+    };
+    for _ in 0..ROUNDS {
+        for (vmm, times) in vmms.iter().zip(&mut times) {
+            times.push(measure(*vmm, SCANS));
+        }
+        enabled.push(measure(Vmm::Ours, ENABLED));
+    }
+    let [ours, qemu] = times;
+    vec![
+        row("SeaBIOS, PCI set up".to_owned(), "ms", ours, qemu),
+        row("SeaBIOS, IGD enabled".to_owned(), "ms", enabled, vec![]),
+    ]
+}
+
 fn print(rows: &[Row]) {
     println!(
         "\n{:<24}{:>12}{:>12}  {:<4}{:>12}",
@@ -333,6 +375,7 @@ fn main() -> ExitCode {
     fs::create_dir_all(&folder).unwrap();
     let mut rows = accesses(vmms, &folder);
     rows.extend(footprint(vmms, &folder));
+    rows.extend(seabios(vmms, &folder));
     print(&rows);
     let rows: Vec<_> = rows
         .iter()

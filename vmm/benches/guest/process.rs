@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! A VMM as a program: how it is started with a firmware, and what it took.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -142,6 +142,14 @@ impl Run {
     pub(crate) fn first_byte(&mut self) -> Duration {
         let mut byte = [0];
         self.child.stdout.as_mut().unwrap().read_exact(&mut byte).unwrap();
+        self.started.elapsed()
+    }
+
+    /// Waits for a line on the debug console that holds `text`, and says how long that took.
+    pub(crate) fn until(&mut self, text: &str) -> Duration {
+        let console = BufReader::new(self.child.stdout.take().unwrap());
+        let found = console.lines().map_while(Result::ok).any(|line| line.contains(text));
+        assert!(found, "the firmware ended without saying {text:?}");
         self.started.elapsed()
     }
 
