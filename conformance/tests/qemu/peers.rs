@@ -11,7 +11,7 @@ use igd_conformance::subject::{MachineError, Refusal, Subject};
 use igd_conformance::subjects::qtest::Qtest;
 use igd_conformance::trace::{Space, Width};
 
-use super::{Folder, header};
+use super::folder::{Folder, header};
 
 /// Serves one connection; `answer` gets each line and the stream to answer on.
 fn serve(path: &Path, mut answer: impl FnMut(&str, &mut UnixStream) + Send + 'static) -> JoinHandle<Vec<String>> {
