@@ -9,6 +9,7 @@ pub mod bar_carving;
 pub mod config_mechanism;
 pub mod config_space;
 pub mod facts_file;
+mod fw_cfg;
 pub mod fw_cfg_dma;
 pub mod fw_cfg_ports;
 pub mod ggc;
