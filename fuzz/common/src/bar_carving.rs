@@ -43,13 +43,21 @@ struct Case {
 impl Case {
     fn decode(data: &[u8]) -> Self {
         let ([page, host, pages, shift, gpa, gpa_shift, flags, _], spans) = records::split::<HEADER, SPAN>(data);
-        let log2 = PAGE_LOG2.get(usize::from(page) % PAGE_LOG2.len()).copied().unwrap_or(12);
+        let log2 = PAGE_LOG2
+            .get(usize::from(page) % PAGE_LOG2.len())
+            .copied()
+            .unwrap_or(12);
         let page = 1_u64 << log2;
         // 64 pages at most; a size, an offset and an address lie at a page boundary or some bytes beside it.
         let beside = |base: u64, pages: u8, shift: u8| {
-            base.saturating_add(page.saturating_mul(u64::from(pages % 65))).saturating_add_signed(signed(shift))
+            base.saturating_add(page.saturating_mul(u64::from(pages % 65)))
+                .saturating_add_signed(signed(shift))
         };
-        let top = if flags & 1 != 0 { 0_u64.wrapping_sub(page.saturating_mul(2)) } else { 0 };
+        let top = if flags & 1 != 0 {
+            0_u64.wrapping_sub(page.saturating_mul(2))
+        } else {
+            0
+        };
         let mut case = Self {
             page,
             size: beside(0, pages, shift),
@@ -143,7 +151,7 @@ fn check_pieces(case: &Case, areas: &[Span], carving: &Carving<'_>) {
     let mut pieces = carving.pieces();
     let mut at = 0;
     let mut last: Option<Piece> = None;
-    while let Some(piece) = pieces.next() {
+    for piece in pieces.by_ref() {
         let span = piece.span();
         assert_eq!(span.offset, at, "{piece:x?} does not begin where the one before ends");
         assert_ne!(span.len, 0, "{piece:x?} is empty");
@@ -162,14 +170,20 @@ fn check_pieces(case: &Case, areas: &[Span], carving: &Carving<'_>) {
         }
         if mapped {
             assert_eq!(span.len % case.page, 0, "{piece:x?} ends within a page");
-            assert!(areas.iter().any(|area| holds(*area, span)), "{piece:x?} lies in no single area");
+            assert!(
+                areas.iter().any(|area| holds(*area, span)),
+                "{piece:x?} lies in no single area"
+            );
         }
         if let Some(before) = last {
             let one = Span::new(before.span().offset, before.span().len + span.len);
             match (before, piece) {
                 (Piece::Trapped(_), Piece::Trapped(_)) => panic!("{before:x?} and {piece:x?} are one piece"),
                 (Piece::Mapped(_), Piece::Mapped(_)) => {
-                    assert!(!areas.iter().any(|area| holds(*area, one)), "one area holds {before:x?} and {piece:x?}");
+                    assert!(
+                        !areas.iter().any(|area| holds(*area, one)),
+                        "one area holds {before:x?} and {piece:x?}"
+                    );
                 }
                 _ => {}
             }
@@ -187,7 +201,7 @@ fn page_slot(case: &Case, areas: &[Span]) -> Option<Span> {
     let whole = Span::new(0, case.size);
     let granted = case.size > 0
         && case.size < case.page
-        && case.gpa % case.page == 0
+        && case.gpa.is_multiple_of(case.page)
         && areas.contains(&whole)
         && case.trapped.iter().all(|range| range.len == 0)
         && !case.others.iter().any(|other| meets(*other, slot));
@@ -202,7 +216,11 @@ impl fmt::Display for Case {
             _ => "areas mappable",
         };
         let many = if self.too_many { ", lists too long" } else { "" };
-        writeln!(f, "{:#x} bytes at {:#x}, pages of {:#x}, {host}{many}", self.size, self.gpa, self.page)?;
+        writeln!(
+            f,
+            "{:#x} bytes at {:#x}, pages of {:#x}, {host}{many}",
+            self.size, self.gpa, self.page
+        )?;
         for (name, list) in [("area", &self.areas), ("trap", &self.trapped), ("other", &self.others)] {
             for span in list {
                 writeln!(f, "{name:5}  {span}")?;
@@ -224,20 +242,40 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     const AREA: u8 = 0;
     const TRAP: u8 = 1;
     const OTHER: u8 = 2;
-    let plans: [(&str, [u8; HEADER], &[[u8; SPAN]]); 7] = [
+    type Plan<'a> = (&'a str, [u8; HEADER], &'a [[u8; SPAN]]);
+    let plans: [Plan<'_>; 7] = [
         ("msix-table", [0, 1, 16, 0, 0, 0, 0, 0], &[[TRAP, 2, 0, 0, 127]]),
         ("two-pages", [0, 1, 4, 0, 0, 0, 0, 0], &[[TRAP, 2, 0xff, 0, 2]]),
         (
             "areas",
             [0, 2, 8, 0, 0, 0, 0, 0],
-            &[[AREA, 4, 0, 2, 0], [AREA, 0, 127, 3, 0], [AREA, 6, 0, 1, 0], [TRAP, 5, 4, 0, 4]],
+            &[
+                [AREA, 4, 0, 2, 0],
+                [AREA, 0, 127, 3, 0],
+                [AREA, 6, 0, 1, 0],
+                [TRAP, 5, 4, 0, 4],
+            ],
         ),
-        ("overlapping-areas", [2, 2, 8, 0, 0, 0, 0, 0], &[[AREA, 0, 0, 2, 0], [AREA, 0, 0, 5, 0], [AREA, 4, 0, 4, 0]]),
+        (
+            "overlapping-areas",
+            [2, 2, 8, 0, 0, 0, 0, 0],
+            &[[AREA, 0, 0, 2, 0], [AREA, 0, 0, 5, 0], [AREA, 4, 0, 4, 0]],
+        ),
         ("tail", [0, 1, 2, 0xf0, 0, 0, 0, 0], &[[TRAP, 0, 8, 0, 8]]),
-        ("small", [0, 1, 0, 64, 3, 0, 0, 0], &[[OTHER, 1, 0, 1, 0], [OTHER, 3, 0, 0, 16]]),
-        ("whole-address-space", [11, 1, 64, 0xff, 1, 0, 1, 0], &[[TRAP, 63, 0, 0, 1]]),
+        (
+            "small",
+            [0, 1, 0, 64, 3, 0, 0, 0],
+            &[[OTHER, 1, 0, 1, 0], [OTHER, 3, 0, 0, 16]],
+        ),
+        (
+            "whole-address-space",
+            [11, 1, 64, 0xff, 1, 0, 1, 0],
+            &[[TRAP, 63, 0, 0, 1]],
+        ),
     ];
-    plans.map(|(name, header, spans)| (name.to_owned(), records::join(&header, spans))).to_vec()
+    plans
+        .map(|(name, header, spans)| (name.to_owned(), records::join(&header, spans)))
+        .to_vec()
 }
 
 #[cfg(test)]
@@ -255,7 +293,11 @@ mod tests {
             describe(&seeds[0].1),
             "0x10000 bytes at 0x0, pages of 0x1000, all mappable\ntrap   0x2000+0x7f\n"
         );
-        assert!(describe(&seeds[6].1).starts_with("0xfffffffffffffffe bytes"), "{}", describe(&seeds[6].1));
+        assert!(
+            describe(&seeds[6].1).starts_with("0xfffffffffffffffe bytes"),
+            "{}",
+            describe(&seeds[6].1)
+        );
     }
 
     #[test]

@@ -42,24 +42,53 @@ const FUNCTIONS: [(u8, u16); 6] = [
 
 type Buses = Bus<Storage, 6>;
 
-static STORAGE: LazyLock<Vec<(u8, Storage)>> =
-    LazyLock::new(|| FUNCTIONS.map(|(devfn, size)| (devfn, Storage::new(devfn, size))).to_vec());
+static STORAGE: LazyLock<Vec<(u8, Storage)>> = LazyLock::new(|| {
+    FUNCTIONS
+        .map(|(devfn, size)| (devfn, Storage::new(devfn, size)))
+        .to_vec()
+});
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
-    PortRead { offset: u16, len: usize },
-    PortWrite { offset: u16, len: usize, value: u32 },
+    PortRead {
+        offset: u16,
+        len: usize,
+    },
+    PortWrite {
+        offset: u16,
+        len: usize,
+        value: u32,
+    },
     /// Leads the data ports to a register of a function, mostly one that is there.
-    Aim { address: u32 },
-    EcamRead { offset: u64, len: usize },
-    EcamWrite { offset: u64, len: usize, value: u32 },
+    Aim {
+        address: u32,
+    },
+    EcamRead {
+        offset: u64,
+        len: usize,
+    },
+    EcamWrite {
+        offset: u64,
+        len: usize,
+        value: u32,
+    },
     /// Reads a dword both ways.
-    BothWays { bdf: Bdf, register: u8 },
-    Remove { devfn: u8 },
-    Insert { devfn: u8 },
+    BothWays {
+        bdf: Bdf,
+        register: u8,
+    },
+    Remove {
+        devfn: u8,
+    },
+    Insert {
+        devfn: u8,
+    },
     Reset,
     SaveAndRestore,
-    RestoreOther { address: u32, reset_control: u8 },
+    RestoreOther {
+        address: u32,
+        reset_control: u8,
+    },
 }
 
 /// The bytes of a write of up to eight: the value, then its complement.
@@ -71,8 +100,10 @@ impl Step {
     fn decode([what, len, a, b, c, d, value @ ..]: [u8; STEP], bus: u8) -> Self {
         let value = u32::from_le_bytes(value);
         let len = match len % 16 {
-            len @ 0..9 => len.into(),
-            other => [1, 2, 4][usize::from(other % 3)],
+            len @ 0..9 => usize::from(len),
+            9..11 => 1,
+            11..13 => 2,
+            _ => 4,
         };
         // Most places are in functions that there are.
         let devfn = FUNCTIONS.get(usize::from(c)).map_or(c, |(devfn, _)| *devfn);
@@ -83,13 +114,20 @@ impl Step {
         let offset = u64::from(bdf.to_bits()) << 12 | u64::from(b & 0x0f) << 8 | u64::from(a) | beyond;
         match what % 18 {
             0..3 => Self::PortRead { offset: port, len },
-            3..7 => Self::PortWrite { offset: port, len, value },
+            3..7 => Self::PortWrite {
+                offset: port,
+                len,
+                value,
+            },
             7..9 => Self::Aim {
                 address: u32::from(b | 0x80) << 24 | u32::from(bdf.to_bits()) << 8 | u32::from(a),
             },
             9..11 => Self::EcamRead { offset, len },
             11..13 => Self::EcamWrite { offset, len, value },
-            13 => Self::BothWays { bdf, register: a & 0xfc },
+            13 => Self::BothWays {
+                bdf,
+                register: a & 0xfc,
+            },
             14 if a % 2 == 0 => Self::Remove { devfn },
             14 => Self::Insert { devfn },
             15 => Self::Reset,
@@ -107,12 +145,21 @@ impl fmt::Display for Step {
         match *self {
             Self::PortRead { offset, len } => write!(f, "r io {:#x} {len}", 0xcf8 + offset),
             Self::PortWrite { offset, len, value } => {
-                write!(f, "w io {:#x} {len} {:02x?}", 0xcf8 + offset, bytes_of(value).get(..len).unwrap_or(&[]))
+                write!(
+                    f,
+                    "w io {:#x} {len} {:02x?}",
+                    0xcf8 + offset,
+                    bytes_of(value).get(..len).unwrap_or(&[])
+                )
             }
             Self::Aim { address } => write!(f, "w io 0xcf8 4 {address:#010x}"),
             Self::EcamRead { offset, len } => write!(f, "r ecam {offset:#x} {len}"),
             Self::EcamWrite { offset, len, value } => {
-                write!(f, "w ecam {offset:#x} {len} {:02x?}", bytes_of(value).get(..len).unwrap_or(&[]))
+                write!(
+                    f,
+                    "w ecam {offset:#x} {len} {:02x?}",
+                    bytes_of(value).get(..len).unwrap_or(&[])
+                )
             }
             Self::BothWays { bdf, register } => write!(f, "both ways {bdf} register {register:#04x}"),
             Self::Remove { devfn } => write!(f, "remove {:02x}.{}", devfn >> 3, devfn & 7),
@@ -226,10 +273,17 @@ impl Machine {
             address: self.naive.address,
             reset_control: self.naive.reset_control,
         };
-        assert_eq!(self.ports.state(), expected, "after {step}: CONFIG_ADDRESS and reset control");
+        assert_eq!(
+            self.ports.state(),
+            expected,
+            "after {step}: CONFIG_ADDRESS and reset control"
+        );
         for (devfn, function) in &self.naive.functions {
             let bdf = self.bdf(*devfn);
-            assert!(self.bus.get(bdf) == Some(function), "after {step}: bytes of {bdf} differ");
+            assert!(
+                self.bus.get(bdf) == Some(function),
+                "after {step}: bytes of {bdf} differ"
+            );
         }
     }
 
@@ -241,7 +295,10 @@ impl Machine {
         let bdf = self.bdf(devfn);
         let place = self.naive.functions.iter().position(|(held, _)| *held == devfn);
         let expected = place.map(|place| self.naive.functions.remove(place).1);
-        assert!(self.bus.remove(bdf) == expected, "{step}: another function than the one that was there");
+        assert!(
+            self.bus.remove(bdf) == expected,
+            "{step}: another function than the one that was there"
+        );
         let first = ConfigAccess::new(0, Width::Dword).and_then(|at| self.bus.config_read(bdf, at));
         assert_eq!(first, None, "{step}: it still answers");
     }
@@ -259,8 +316,15 @@ impl Machine {
 }
 
 fn check_done(done: PortEffects, (bdf, effects): Done, step: Step) {
-    let PortEffects { function, effects: found } = done;
-    assert_eq!(function, bdf.map(Bdf::from_bits), "{step}: the function that was written");
+    let PortEffects {
+        function,
+        effects: found,
+    } = done;
+    assert_eq!(
+        function,
+        bdf.map(Bdf::from_bits),
+        "{step}: the function that was written"
+    );
     assert_eq!(found, effects, "{step}: effects");
 }
 

@@ -64,13 +64,13 @@ fn starts() -> Result<Vec<Entry>, Box<dyn std::error::Error>> {
         });
     };
     // The rules vary fastest, so that the kind of an entry is its number divided by three.
-    for shape in kinds::CONVENTIONAL {
+    for shape in &kinds::CONVENTIONAL {
         for rules in RULES {
             let pair = (kinds::build(shape, rules)?, Model::new(*shape, rules, Chipset::None));
             add(shape.name, rules, Start::Conventional(Box::new(pair)));
         }
     }
-    for shape in kinds::EXTENDED {
+    for shape in &kinds::EXTENDED {
         for rules in RULES {
             let pair = (kinds::build(shape, rules)?, Model::new(*shape, rules, Chipset::None));
             add(shape.name, rules, Start::Extended(Box::new(pair)));
@@ -99,9 +99,14 @@ fn starts() -> Result<Vec<Entry>, Box<dyn std::error::Error>> {
             add(&name, rules, Start::Passthrough(Box::new(Pair::new(shape, rules)?)));
         }
     }
+    let [endpoint, ..] = &kinds::EXTENDED;
     for rules in RULES {
-        let pair = Pair::new(&kinds::EXTENDED[0], rules)?;
-        add("passed-through endpoint", rules, Start::ExtendedPassthrough(Box::new(pair)));
+        let pair = Pair::new(endpoint, rules)?;
+        add(
+            "passed-through endpoint",
+            rules,
+            Start::ExtendedPassthrough(Box::new(pair)),
+        );
     }
     Ok(all)
 }
@@ -152,7 +157,11 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
             size.extend(reads.then(|| Step::read(bar, 4)));
         }
     }
-    size.extend([Step::write(0x04, 2, 0x0407), Step::other(16, 0), Step::write(0x04, 2, 0x0003)]);
+    size.extend([
+        Step::write(0x04, 2, 0x0407),
+        Step::other(16, 0),
+        Step::write(0x04, 2, 0x0003),
+    ]);
     let messages = [
         Step::write(0x54, 4, 0xfee0_1000),
         Step::write(0x5c, 2, 0x4041),
@@ -225,9 +234,17 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
 /// Recorded traces, and the kind of function that they fit best.
 const TRACES: &[(&str, u8, &[u8])] = &[
     ("edu", 0, include_bytes!("../../../conformance/traces/pci/edu.trace")),
-    ("e1000", 0, include_bytes!("../../../conformance/traces/pci/e1000.trace")),
+    (
+        "e1000",
+        0,
+        include_bytes!("../../../conformance/traces/pci/e1000.trace"),
+    ),
     ("mch", 9, include_bytes!("../../../conformance/traces/q35/mch.trace")),
-    ("pam-smram", 8, include_bytes!("../../../conformance/traces/i440fx/pam-smram.trace")),
+    (
+        "pam-smram",
+        8,
+        include_bytes!("../../../conformance/traces/i440fx/pam-smram.trace"),
+    ),
 ];
 
 /// The writes of a trace to configuration space, each read back, cut into inputs.
@@ -249,7 +266,10 @@ fn recorded(name: &str, kind: u8, text: &[u8]) -> Vec<(String, Vec<u8>)> {
         }
     }
     let parts = steps.chunks(records::MAX_RECORDS).take(8);
-    (0..).zip(parts).map(|(part, steps): (u8, _)| (format!("{name}-{part}"), records::join(&[kind, 1], steps))).collect()
+    (0..)
+        .zip(parts)
+        .map(|(part, steps): (u8, _)| (format!("{name}-{part}"), records::join(&[kind, 1], steps)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -265,7 +285,10 @@ mod tests {
         }
         assert!(seeds.iter().any(|(name, _)| name == "edu-0"));
         let text = describe(&seeds[0].1);
-        assert!(text.starts_with("all kinds of BARs, Specification\n  0  w 0x004 2 0x0000\n"), "{text}");
+        assert!(
+            text.starts_with("all kinds of BARs, Specification\n  0  w 0x004 2 0x0000\n"),
+            "{text}"
+        );
         assert!(text.contains("w 0x010 4 0xffffffff\n  2  r 0x010 4\n"), "{text}");
     }
 

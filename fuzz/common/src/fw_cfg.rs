@@ -100,7 +100,11 @@ fn item(key: u16, len: u32, kind: Kind) -> Item {
 
 /// The device with its items.
 pub(crate) fn device(options: Options) -> FwCfg {
-    let rule = if options.split { AccessRule::Split } else { AccessRule::Refuse };
+    let rule = if options.split {
+        AccessRule::Split
+    } else {
+        AccessRule::Refuse
+    };
     let width = if options.wide { DataWidth::Eight } else { DataWidth::One };
     let builder = FwCfgBuilder::with_file_slots(SLOTS).unwrap_or_else(|error| panic!("{error}"));
     let mut builder = builder.dma(options.dma).access_rule(rule).data_width(width);
@@ -124,7 +128,10 @@ pub(crate) fn held() -> BTreeMap<u16, Held> {
             name,
             reset: (kind == Kind::Writable).then(|| bytes.clone()),
             content: match kind {
-                Kind::Source => Content::Source { len, fails_from: u32::MAX },
+                Kind::Source => Content::Source {
+                    len,
+                    fails_from: u32::MAX,
+                },
                 Kind::Fails(fails_from) => Content::Source { len, fails_from },
                 _ => Content::Bytes(bytes),
             },

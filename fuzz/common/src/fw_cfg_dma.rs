@@ -40,7 +40,10 @@ pub fn run(data: &[u8]) {
 #[must_use]
 pub fn describe(data: &[u8]) -> String {
     let (header, records) = records::split::<1, LEN>(data);
-    records::lines(&format!("{:?}", options(header)), records.map(|record| Step::decode(record).to_string()))
+    records::lines(
+        &format!("{:?}", options(header)),
+        records.map(|record| Step::decode(record).to_string()),
+    )
 }
 
 const READ: u8 = 2;
@@ -66,8 +69,14 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         record
     };
     let plans: [(&str, Vec<[u8; LEN]>); 7] = [
-        ("read-file", vec![command(SELECT | READ, 8, 200, 1, 0), command(READ, 0, 8, 4, 0)]),
-        ("directory", vec![command(SELECT | READ, 14, 4, 1, 0), command(READ, 0, 64 * 9, 4, 0)]),
+        (
+            "read-file",
+            vec![command(SELECT | READ, 8, 200, 1, 0), command(READ, 0, 8, 4, 0)],
+        ),
+        (
+            "directory",
+            vec![command(SELECT | READ, 14, 4, 1, 0), command(READ, 0, 64 * 9, 4, 0)],
+        ),
         (
             "write-and-read-back",
             vec![
@@ -105,7 +114,10 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
                 step(&[19]),
             ],
         ),
-        ("failing-source", vec![command(SELECT | READ, 7, 100, 1, 0), command(READ, 0, 50, 4, 0)]),
+        (
+            "failing-source",
+            vec![command(SELECT | READ, 7, 100, 1, 0), command(READ, 0, 50, 4, 0)],
+        ),
         (
             "latch",
             vec![

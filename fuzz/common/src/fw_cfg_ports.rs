@@ -42,7 +42,10 @@ pub fn run(data: &[u8]) {
 #[must_use]
 pub fn describe(data: &[u8]) -> String {
     let (header, records) = records::split::<1, LEN>(data);
-    records::lines(&format!("{:?}", options(header)), records.map(|record| Step::decode(record).to_string()))
+    records::lines(
+        &format!("{:?}", options(header)),
+        records.map(|record| Step::decode(record).to_string()),
+    )
 }
 
 /// Inputs to start from: what firmware does first, edges of the registers, and the accesses of recorded firmware.
@@ -125,7 +128,11 @@ fn recorded() -> Vec<[u8; LEN]> {
             Line::ReadString { port, count, .. } => (3, port.into(), usize::try_from(count).unwrap_or(0), 0),
             _ => continue,
         };
-        let Some(offset) = port.checked_sub(0x510).and_then(|offset| u8::try_from(offset).ok()).filter(|at| *at < 12) else {
+        let Some(offset) = port
+            .checked_sub(0x510)
+            .and_then(|offset| u8::try_from(offset).ok())
+            .filter(|at| *at < 12)
+        else {
             continue;
         };
         let head = [what, 0, offset, u8::try_from(len).unwrap_or(u8::MAX), 0, 0];
@@ -151,7 +158,11 @@ mod tests {
         let text = describe(&seeds[0].1);
         assert!(text.contains("\n  4  select 0x0019\n  5  rs 0x01 1 4\n"), "{text}");
         let (_, firmware) = seeds.iter().find(|(name, _)| name == "firmware-0").unwrap();
-        assert!(describe(firmware).contains("w 0x00 2 [00, 00]"), "{}", describe(firmware));
+        assert!(
+            describe(firmware).contains("w 0x00 2 [00, 00]"),
+            "{}",
+            describe(firmware)
+        );
     }
 
     #[test]

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#![expect(clippy::indexing_slicing, reason = "a naive model of fixed arrays; an index outside is a broken oracle")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a naive model of fixed arrays; an index outside is a broken oracle"
+)]
 //! The bridge at 00:1f.0 and the overlays of identities, against bytes.
 //!
 //! Input: a header of 16 bytes (rules, what of the host's configuration is changed, patches), then steps of eight bytes
@@ -44,7 +47,10 @@ enum Step {
     Write(ConfigAccess, u32),
     Reset,
     SaveAndRestore,
-    RestoreFlipped { offset: u8, bit: u8 },
+    RestoreFlipped {
+        offset: u8,
+        bit: u8,
+    },
     /// Gives the bridge another identity, whose bytes come from the value.
     Identity(u32),
     MultiFunction(bool),
@@ -162,7 +168,9 @@ impl Model {
 
     fn read(&self, at: ConfigAccess) -> u32 {
         let places = (at.offset()..at.end()).rev();
-        places.fold(0, |value, at| value << 8 | u32::from(self.bytes.get(usize::from(at)).copied().unwrap_or(0xff)))
+        places.fold(0, |value, at| {
+            value << 8 | u32::from(self.bytes.get(usize::from(at)).copied().unwrap_or(0xff))
+        })
     }
 
     /// Writes, and gives the effects.
@@ -175,7 +183,11 @@ impl Model {
     }
 
     fn mastering(&self, before: u8) -> Effects {
-        if self.bytes[4] & 4 == before { Effects::empty() } else { Effects::BUS_MASTER }
+        if self.bytes[4] & 4 == before {
+            Effects::empty()
+        } else {
+            Effects::BUS_MASTER
+        }
     }
 
     fn reset(&mut self) -> Effects {
@@ -195,7 +207,9 @@ struct Storage([u8; 256]);
 impl ConfigSpace for Storage {
     fn config_read(&mut self, at: ConfigAccess) -> u32 {
         let places = (at.offset()..at.end()).rev();
-        places.fold(0, |value, at| value << 8 | u32::from(self.0.get(usize::from(at)).copied().unwrap_or(0xff)))
+        places.fold(0, |value, at| {
+            value << 8 | u32::from(self.0.get(usize::from(at)).copied().unwrap_or(0xff))
+        })
     }
 
     fn config_write(&mut self, at: ConfigAccess, value: u32) -> Effects {
@@ -288,7 +302,11 @@ fn overlay_of(case: &Case) -> Option<([Option<u8>; 256], Overlay)> {
         (true, true) => Overlay::xen_host_bridge(config),
         (false, _) => Identity::from_config(config).map(Overlay::from),
     };
-    assert_eq!(made.as_ref().err().copied(), config_error(config, subclass, needed), "what is wrong with a host's bytes");
+    assert_eq!(
+        made.as_ref().err().copied(),
+        config_error(config, subclass, needed),
+        "what is wrong with a host's bytes"
+    );
     let overlay = made.ok()?;
     let mut bytes = [None; 256];
     for &(at, len) in fields {
@@ -305,7 +323,10 @@ fn check_overlay(overlay: &Overlay, expected: &[Option<u8>; 256]) {
     let mut after = 0;
     for (at, bytes) in overlay.patches() {
         let at = usize::from(at);
-        assert!(at > after || (at == 0 && after == 0), "patch at {at:#x} adjoins the one before");
+        assert!(
+            at > after || (at == 0 && after == 0),
+            "patch at {at:#x} adjoins the one before"
+        );
         assert!(!bytes.is_empty(), "patch at {at:#x} is empty");
         after = at + bytes.len();
         for (place, byte) in (at..).zip(bytes) {
@@ -404,8 +425,16 @@ impl Bridges {
             self.step(step);
             let (lpc, model) = &self.lpc;
             assert_eq!(lpc.state().config, model.bytes, "after {step}: bytes of the ISA bridge");
-            assert_eq!(*self.patched.0.function().registers().bytes(), self.patched.1.bytes, "after {step}: patched");
-            assert_eq!(*self.overlaid.0.inner(), self.overlaid.1, "after {step}: bytes below the overlay");
+            assert_eq!(
+                *self.patched.0.function().registers().bytes(),
+                self.patched.1.bytes,
+                "after {step}: patched"
+            );
+            assert_eq!(
+                *self.overlaid.0.inner(),
+                self.overlaid.1,
+                "after {step}: bytes below the overlay"
+            );
         }
     }
 
@@ -414,31 +443,57 @@ impl Bridges {
         match step {
             Step::Read(at) => {
                 assert_eq!(lpc.config_read(at), model.read(at), "{step} of the ISA bridge");
-                assert_eq!(self.patched.0.config_read(at), self.patched.1.read(at), "{step} of the patched function");
+                assert_eq!(
+                    self.patched.0.config_read(at),
+                    self.patched.1.read(at),
+                    "{step} of the patched function"
+                );
                 let below = self.overlaid.1.config_read(at);
                 let expected = covered(at, below, &self.overlay);
                 assert_eq!(self.overlaid.0.config_read(at), expected, "{step} through the overlay");
             }
             Step::Write(at, value) => {
-                assert_eq!(lpc.config_write(at, value), model.write(at, value), "{step}: effects on the ISA bridge");
+                assert_eq!(
+                    lpc.config_write(at, value),
+                    model.write(at, value),
+                    "{step}: effects on the ISA bridge"
+                );
                 // Shadow RAM and its kin are the business of another target.
                 if !at.overlaps(0x59, 0x60) && !at.overlaps(0x72, 0x73) {
                     let effects = self.patched.0.config_write(at, value);
-                    assert_eq!(effects, self.patched.1.write(at, value), "{step}: effects on the patched function");
+                    assert_eq!(
+                        effects,
+                        self.patched.1.write(at, value),
+                        "{step}: effects on the patched function"
+                    );
                 }
                 let effects = self.overlaid.0.config_write(at, value);
-                assert_eq!(effects, self.overlaid.1.config_write(at, value), "{step}: effects below the overlay");
+                assert_eq!(
+                    effects,
+                    self.overlaid.1.config_write(at, value),
+                    "{step}: effects below the overlay"
+                );
             }
             Step::Reset => {
                 assert_eq!(lpc.reset(), model.reset(), "{step}: effects on the ISA bridge");
-                assert_eq!(self.patched.0.reset(), self.patched.1.reset(), "{step}: effects on the patched function");
-                assert_eq!(self.overlaid.0.reset(), self.overlaid.1.reset(), "{step}: effects below the overlay");
+                assert_eq!(
+                    self.patched.0.reset(),
+                    self.patched.1.reset(),
+                    "{step}: effects on the patched function"
+                );
+                assert_eq!(
+                    self.overlaid.0.reset(),
+                    self.overlaid.1.reset(),
+                    "{step}: effects below the overlay"
+                );
             }
             Step::SaveAndRestore => {
                 let mut other = new_lpc(self.rules);
                 other.set_identity(lpc.identity());
                 other.set_multi_function(model.bytes[0x0e] != 0);
-                let effects = other.restore(&lpc.state()).unwrap_or_else(|error| panic!("its own state: {error}"));
+                let effects = other
+                    .restore(&lpc.state())
+                    .unwrap_or_else(|error| panic!("its own state: {error}"));
                 assert_eq!(effects, model.mastering(0), "{step}: effects");
                 assert_eq!(other, *lpc, "{step}: the restored bridge");
                 *lpc = other;

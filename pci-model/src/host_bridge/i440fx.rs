@@ -193,6 +193,10 @@ mod tests {
         let pam0 = ConfigAccess::new(PAM0, Width::Byte).unwrap();
         assert_eq!(bridge.config_write(pam0, 0xcf), Effects::empty(), "reserved");
         assert_eq!(bridge.config_write(pam0, 0x20), Effects::PAM);
-        assert_eq!(bridge.config_write(pam0, 0x30), Effects::empty(), "the same under QEMU's rules");
+        assert_eq!(
+            bridge.config_write(pam0, 0x30),
+            Effects::empty(),
+            "the same under QEMU's rules"
+        );
     }
 }

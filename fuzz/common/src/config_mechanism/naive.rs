@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#![expect(clippy::indexing_slicing, reason = "a naive model of fixed arrays; an index outside is a broken oracle")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a naive model of fixed arrays; an index outside is a broken oracle"
+)]
 //! Both configuration mechanisms done naively: byte by byte, over functions that are plain storage.
 
 use pci_model::{ConfigAccess, ConfigSpace, Effects, Rules};
@@ -16,7 +19,11 @@ impl Storage {
         let bytes = (0..size).map(|at| {
             let [low, high] = at.to_le_bytes();
             // Bit 7 of the header type would hide whether the bus sets it.
-            if at == 0x0e { 0 } else { low ^ devfn.rotate_left(3) ^ high.wrapping_mul(0x1d) }
+            if at == 0x0e {
+                0
+            } else {
+                low ^ devfn.rotate_left(3) ^ high.wrapping_mul(0x1d)
+            }
         });
         Self { bytes: bytes.collect() }
     }
@@ -28,7 +35,13 @@ impl Storage {
 
 /// What a write to a byte says it changed; each place says something else.
 fn effects(at: usize) -> Effects {
-    [Effects::BAR_MAP, Effects::INTX, Effects::MSI, Effects::BUS_MASTER, Effects::POWER][at % 5]
+    [
+        Effects::BAR_MAP,
+        Effects::INTX,
+        Effects::MSI,
+        Effects::BUS_MASTER,
+        Effects::POWER,
+    ][at % 5]
 }
 
 impl ConfigSpace for Storage {
@@ -37,13 +50,23 @@ impl ConfigSpace for Storage {
     }
 
     fn config_read(&mut self, at: ConfigAccess) -> u32 {
-        assert_eq!(usize::from(at.offset()) % at.width().len(), 0, "a function is read unaligned: {at:x?}");
+        assert_eq!(
+            usize::from(at.offset()) % at.width().len(),
+            0,
+            "a function is read unaligned: {at:x?}"
+        );
         let places = (at.offset()..at.end()).rev();
-        places.fold(0, |value, at| value << 8 | u32::from(self.bytes.get(usize::from(at)).copied().unwrap_or(0xff)))
+        places.fold(0, |value, at| {
+            value << 8 | u32::from(self.bytes.get(usize::from(at)).copied().unwrap_or(0xff))
+        })
     }
 
     fn config_write(&mut self, at: ConfigAccess, value: u32) -> Effects {
-        assert_eq!(usize::from(at.offset()) % at.width().len(), 0, "a function is written unaligned: {at:x?}");
+        assert_eq!(
+            usize::from(at.offset()) % at.width().len(),
+            0,
+            "a function is written unaligned: {at:x?}"
+        );
         let mut all = Effects::empty();
         for (at, new) in (usize::from(at.offset())..usize::from(at.end())).zip(value.to_le_bytes()) {
             if let Some(byte) = self.bytes.get_mut(at) {
@@ -109,12 +132,18 @@ impl Naive {
     fn function(&mut self, bdf: u16) -> Option<&mut Storage> {
         let [bus, devfn] = bdf.to_be_bytes();
         let here = bus == self.bus;
-        self.functions.iter_mut().find(|(place, _)| here && *place == devfn).map(|(_, function)| function)
+        self.functions
+            .iter_mut()
+            .find(|(place, _)| here && *place == devfn)
+            .map(|(_, function)| function)
     }
 
     fn byte(&mut self, bdf: u16, at: usize) -> Option<u8> {
         let [_, devfn] = bdf.to_be_bytes();
-        let others = self.functions.iter().any(|(place, _)| place / 8 == devfn / 8 && place % 8 != 0);
+        let others = self
+            .functions
+            .iter()
+            .any(|(place, _)| place / 8 == devfn / 8 && place % 8 != 0);
         let function = self.function(bdf)?;
         let byte = function.bytes.get(at).copied().unwrap_or(0xff);
         let multi_function = at == 0x0e && devfn % 8 == 0 && others;
@@ -124,7 +153,11 @@ impl Naive {
     /// Function and register that a data port leads to.
     fn target(&self, lane: usize) -> Option<(u16, usize)> {
         let [register, devfn, bus, high] = self.address.to_le_bytes();
-        let register = if self.is_qemu() { usize::from(register) | lane } else { usize::from(register & 0xfc) + lane };
+        let register = if self.is_qemu() {
+            usize::from(register) | lane
+        } else {
+            usize::from(register & 0xfc) + lane
+        };
         (high & 0x80 != 0).then_some((u16::from_be_bytes([bus, devfn]), register))
     }
 
@@ -235,7 +268,9 @@ impl Naive {
             return vec![0; len];
         }
         let (bdf, register) = Self::ecam_target(offset);
-        (register..register + len).map(|at| bdf.and_then(|bdf| self.byte(bdf, at)).unwrap_or(0xff)).collect()
+        (register..register + len)
+            .map(|at| bdf.and_then(|bdf| self.byte(bdf, at)).unwrap_or(0xff))
+            .collect()
     }
 
     pub(super) fn ecam_write(&mut self, offset: u64, data: &[u8]) -> Done {

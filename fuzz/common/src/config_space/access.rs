@@ -13,7 +13,10 @@ pub(super) enum Step {
     Read(ConfigAccess),
     Write(ConfigAccess, u32),
     /// An access that leaves the 4096 bytes, which the crate must refuse to name.
-    Refused { offset: u16, width: Width },
+    Refused {
+        offset: u16,
+        width: Width,
+    },
     Intx(bool),
     FireMsi(u8),
     TakePending,
@@ -21,9 +24,15 @@ pub(super) enum Step {
     /// Save, and restore into a function that has seen nothing.
     SaveAndRestore,
     /// Restore a state with one bit flipped.
-    RestoreFlipped { offset: u16, bit: u8 },
+    RestoreFlipped {
+        offset: u16,
+        bit: u8,
+    },
     /// Which BAR answers at this distance from the start of a BAR.
-    Claim { bar: u8, distance: i16 },
+    Claim {
+        bar: u8,
+        distance: i16,
+    },
     /// From now on the host refuses accesses, or serves them again; without meaning but for passed-through functions.
     HostRefuses(bool),
 }
@@ -40,7 +49,11 @@ impl Step {
         let [first, second, ..] = value.to_le_bytes();
         match what % 20 {
             read_or_write @ 0..12 => {
-                let width = [Width::Byte, Width::Word, Width::Dword][usize::from(width % 3)];
+                let width = match width % 3 {
+                    0 => Width::Byte,
+                    1 => Width::Word,
+                    _ => Width::Dword,
+                };
                 match ConfigAccess::new(offset, width) {
                     None => Self::Refused { offset, width },
                     Some(at) if read_or_write < WRITE => Self::Read(at),
@@ -52,10 +65,7 @@ impl Step {
             14 => Self::TakePending,
             15 => Self::Reset,
             16 => Self::SaveAndRestore,
-            17 => Self::RestoreFlipped {
-                offset,
-                bit: first & 7,
-            },
+            17 => Self::RestoreFlipped { offset, bit: first & 7 },
             18 => Self::Claim {
                 bar: width % 7,
                 distance: i16::from_le_bytes([first, second]),

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#![expect(clippy::indexing_slicing, reason = "a naive model of fixed arrays; an index outside is a broken oracle")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a naive model of fixed arrays; an index outside is a broken oracle"
+)]
 //! What the host bridges add to the naive model: shadow RAM, system management RAM, the configuration window.
 
 use pci_model::Rules;

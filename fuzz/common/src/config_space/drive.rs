@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#![expect(clippy::indexing_slicing, reason = "BARs are numbered 0 to 6; an index outside is a broken oracle")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "BARs are numbered 0 to 6; an index outside is a broken oracle"
+)]
 //! Does each step to a function and to its naive model, and compares them.
 
 use std::fmt::Display;
@@ -31,7 +34,8 @@ impl<const N: usize> Subject<N> for Function<N> {
     }
 
     fn take_over(&mut self, from: &Self) -> Effects {
-        self.restore(&from.state()).unwrap_or_else(|error| panic!("its own state is refused: {error}"))
+        self.restore(&from.state())
+            .unwrap_or_else(|error| panic!("its own state is refused: {error}"))
     }
 }
 
@@ -45,7 +49,8 @@ impl Subject<256> for I440Fx {
     }
 
     fn take_over(&mut self, from: &Self) -> Effects {
-        self.restore(&from.state()).unwrap_or_else(|error| panic!("its own state is refused: {error}"))
+        self.restore(&from.state())
+            .unwrap_or_else(|error| panic!("its own state is refused: {error}"))
     }
 
     fn check_chipset(&self, expected: &Derived) {
@@ -64,7 +69,8 @@ impl Subject<256> for Q35 {
     }
 
     fn take_over(&mut self, from: &Self) -> Effects {
-        self.restore(&from.state()).unwrap_or_else(|error| panic!("its own state is refused: {error}"))
+        self.restore(&from.state())
+            .unwrap_or_else(|error| panic!("its own state is refused: {error}"))
     }
 
     fn check_chipset(&self, expected: &Derived) {
@@ -79,9 +85,15 @@ impl Subject<256> for Q35 {
 fn check_pam(pam: &Pam, expected: &Derived) {
     let mut segments = pam.segments();
     for (index, bits) in expected.pam.into_iter().enumerate() {
-        let attribute = segments.next().unwrap_or_else(|| panic!("shadow RAM has no segment {index}")).attribute;
+        let attribute = segments
+            .next()
+            .unwrap_or_else(|| panic!("shadow RAM has no segment {index}"))
+            .attribute;
         let found = u8::from(attribute.reads_ram) | u8::from(attribute.writes_ram) << 1;
-        assert_eq!(found, bits, "shadow RAM segment {index}: bit 0 reads from RAM, bit 1 writes to RAM");
+        assert_eq!(
+            found, bits,
+            "shadow RAM segment {index}: bit 0 reads from RAM, bit 1 writes to RAM"
+        );
     }
 }
 
@@ -93,7 +105,10 @@ fn check_smram(smram: Smram, expected: &Derived) {
         enabled,
     } = smram;
     let bits = u8::from(open) << 6 | u8::from(closed) << 5 | u8::from(locked) << 4 | u8::from(enabled) << 3;
-    assert_eq!(bits, expected.smram.0, "SMRAM: open, closed, locked, enabled in bits 6:3");
+    assert_eq!(
+        bits, expected.smram.0,
+        "SMRAM: open, closed, locked, enabled in bits 6:3"
+    );
 }
 
 /// The effects that lead from one state to another.
@@ -126,7 +141,11 @@ pub(super) fn check<const N: usize>(function: &Function<N>, model: &Model<N>, de
             bytes[differs], model.bytes[differs]
         );
     }
-    assert_eq!(map_of(&function.bar_map()), derived.map, "after {at}: where BARs are decoded");
+    assert_eq!(
+        map_of(&function.bar_map()),
+        derived.map,
+        "after {at}: where BARs are decoded"
+    );
     assert_eq!(function.intx_level(), derived.level, "after {at}: level of INTx");
     let power = match function.power_state() {
         PowerState::D0 => 0,
@@ -137,22 +156,37 @@ pub(super) fn check<const N: usize>(function: &Function<N>, model: &Model<N>, de
     assert_eq!(power, derived.power, "after {at}: power state");
     let msi = function.msi();
     let msi = msi.map(|m| (m.enabled, m.vectors, m.address, m.data, m.masked, m.pending));
-    assert_eq!(msi, derived.msi, "after {at}: MSI enabled, vectors, address, data, masked, pending");
+    assert_eq!(
+        msi, derived.msi,
+        "after {at}: MSI enabled, vectors, address, data, masked, pending"
+    );
     let msix = function.msix().map(|m| (m.enabled, m.function_mask, m.vectors));
-    let expected = derived.msix.map(|word| (word & 0x8000 != 0, word & 0x4000 != 0, (word & 0x7ff) + 1));
+    let expected = derived
+        .msix
+        .map(|word| (word & 0x8000 != 0, word & 0x4000 != 0, (word & 0x7ff) + 1));
     assert_eq!(msix, expected, "after {at}: MSI-X enabled, masked, vectors");
 }
 
 pub(super) fn map_of(map: &BarMap) -> Map {
     let mut ranges = [None; 7];
     for (index, range) in (0_u8..).zip(&mut ranges) {
-        *range = map.get(index).map(|range| (range.space() == BarSpace::Io, range.start(), range.size()));
+        *range = map
+            .get(index)
+            .map(|range| (range.space() == BarSpace::Io, range.start(), range.size()));
     }
     ranges
 }
 
 /// Follows the steps from one map to another, as a VMM does.
 pub(super) fn check_steps(from: &BarMap, to: &BarMap, at: &dyn Display) {
+    if from == to {
+        assert_eq!(
+            from.steps_to(to).next(),
+            None,
+            "after {at}: a step from a map to itself"
+        );
+        return;
+    }
     let mut applied = map_of(from);
     let mut maps = false;
     for step in from.steps_to(to) {
@@ -172,7 +206,11 @@ pub(super) fn check_steps(from: &BarMap, to: &BarMap, at: &dyn Display) {
     assert_eq!(applied, map_of(to), "after {at}: the steps lead elsewhere");
     let common = map_of(&from.common(to));
     for (bar, (old, new)) in map_of(from).into_iter().zip(map_of(to)).enumerate() {
-        assert_eq!(common[bar], old.filter(|_| old == new), "after {at}: what is common of BAR{bar}");
+        assert_eq!(
+            common[bar],
+            old.filter(|_| old == new),
+            "after {at}: what is common of BAR{bar}"
+        );
     }
 }
 
@@ -222,7 +260,11 @@ pub(super) fn restore_flipped<const N: usize>(
     state.config[offset] ^= 1 << bit;
     let allowed = model.may_differ(offset) >> bit & 1 != 0;
     let restored = function.restore(&state);
-    assert_eq!(restored.is_ok(), allowed, "a state with bit {bit} of {offset:#05x} flipped is accepted");
+    assert_eq!(
+        restored.is_ok(),
+        allowed,
+        "a state with bit {bit} of {offset:#05x} flipped is accepted"
+    );
     if allowed {
         model.bytes[offset] ^= 1 << bit;
         model.limit_vectors();
@@ -232,19 +274,23 @@ pub(super) fn restore_flipped<const N: usize>(
 }
 
 /// Does all steps.
-pub(super) fn drive<S: Subject<N>, const N: usize>(fresh: &S, fresh_model: &Model<N>, steps: impl Iterator<Item = Step>) {
+pub(super) fn drive<S: Subject<N>, const N: usize>(
+    fresh: &S,
+    fresh_model: &Model<N>,
+    steps: impl Iterator<Item = Step>,
+) {
     let (mut subject, mut model) = (fresh.clone(), fresh_model.clone());
     let mut before = model.derived();
     check(subject.function(), &model, &before, &"building it");
     for step in steps {
-        let map = subject.bar_map();
+        let (map, bytes, intx) = (subject.bar_map(), model.bytes, model.intx);
         let mut reset = false;
         let effects = match step {
             Step::Read(at) => {
                 let expected = model.read(at.offset().into(), at.width().len());
                 let found = subject.config_read(at);
                 assert_eq!(found, expected, "{step}: got {found:#x}, expected {expected:#x}");
-                None
+                continue;
             }
             Step::Write(at, value) => {
                 reset = model.write(at.offset().into(), at.width().len(), value);
@@ -252,7 +298,7 @@ pub(super) fn drive<S: Subject<N>, const N: usize>(fresh: &S, fresh_model: &Mode
             }
             Step::Refused { offset, width } => {
                 check_refused(offset, width);
-                None
+                continue;
             }
             Step::Intx(level) => {
                 model.set_intx(level);
@@ -279,7 +325,10 @@ pub(super) fn drive<S: Subject<N>, const N: usize>(fresh: &S, fresh_model: &Mode
                 assert_eq!(effects, expected, "{step}: effects from the state of a new one");
                 let again = subject.take_over(&other);
                 assert_eq!(again, Effects::empty(), "{step}: effects of its own state");
-                assert!(other == subject, "{step}: a restored function differs from the saved one");
+                assert!(
+                    other == subject,
+                    "{step}: a restored function differs from the saved one"
+                );
                 subject = other;
                 None
             }
@@ -294,17 +343,23 @@ pub(super) fn drive<S: Subject<N>, const N: usize>(fresh: &S, fresh_model: &Mode
             }
             Step::Claim { bar, distance } => {
                 check_claim(&map, &before.map, bar, distance);
-                None
+                continue;
             }
-            Step::HostRefuses(_) => None,
+            Step::HostRefuses(_) => continue,
         };
-        let after = model.derived();
+        // Everything follows from the bytes and the pin, but for a window that a reserved length leaves open.
+        let same = bytes == model.bytes && intx == model.intx && before.window == model.window;
+        let after = if same { before } else { model.derived() };
         check(subject.function(), &model, &after, &step);
-        subject.check_chipset(&after);
+        if !same {
+            subject.check_chipset(&after);
+        }
         if let Some(effects) = effects {
             assert_eq!(effects, difference(&before, &after, reset), "{step}: effects");
             check_steps(&map, &subject.bar_map(), &step);
         }
         before = after;
     }
+    check(subject.function(), &model, &before, &"the last access");
+    subject.check_chipset(&before);
 }

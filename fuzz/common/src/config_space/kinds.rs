@@ -20,13 +20,31 @@ pub(super) enum Kind {
 /// A capability, by the fields that decide over its masks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Cap {
-    Power { pmc: u16, no_soft_reset: bool },
-    Msi { log2: u8, wide: bool, maskable: bool },
-    Msix { vectors: u16 },
-    Express { code: u8, caps: u32, caps2: u32 },
+    Power {
+        pmc: u16,
+        no_soft_reset: bool,
+    },
+    Msi {
+        log2: u8,
+        wide: bool,
+        maskable: bool,
+    },
+    Msix {
+        vectors: u16,
+    },
+    Express {
+        code: u8,
+        caps: u32,
+        caps2: u32,
+    },
     /// Advanced features, with or without function level reset.
-    Advanced { flr: bool },
-    Other { id: u8, body: &'static [u8] },
+    Advanced {
+        flr: bool,
+    },
+    Other {
+        id: u8,
+        body: &'static [u8],
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +68,7 @@ pub(super) const PLAIN: Shape = Shape {
     memory_last: None,
 };
 
-pub(super) const CONVENTIONAL: &[Shape] = &[
+pub(super) const CONVENTIONAL: [Shape; 6] = [
     Shape {
         name: "all kinds of BARs",
         pin: 1,
@@ -63,9 +81,28 @@ pub(super) const CONVENTIONAL: &[Shape] = &[
             (6, Kind::Rom, 0x1_0000),
         ],
         caps: &[
-            (0x40, Cap::Power { pmc: 0xfe03, no_soft_reset: false }),
-            (0x50, Cap::Msi { log2: 3, wide: true, maskable: true }),
-            (0x70, Cap::Other { id: 9, body: &[7, 0xaa, 0xbb, 0xcc, 0xdd] }),
+            (
+                0x40,
+                Cap::Power {
+                    pmc: 0xfe03,
+                    no_soft_reset: false,
+                },
+            ),
+            (
+                0x50,
+                Cap::Msi {
+                    log2: 3,
+                    wide: true,
+                    maskable: true,
+                },
+            ),
+            (
+                0x70,
+                Cap::Other {
+                    id: 9,
+                    body: &[7, 0xaa, 0xbb, 0xcc, 0xdd],
+                },
+            ),
         ],
         ..PLAIN
     },
@@ -78,10 +115,36 @@ pub(super) const CONVENTIONAL: &[Shape] = &[
             (4, Kind::Io, 0x40),
         ],
         caps: &[
-            (0x40, Cap::Other { id: 9, body: &[0x0c, 1, 0x10, 0x21, 0x62, 0, 0, 0, 0, 0] }),
-            (0x70, Cap::Express { code: 9, caps: 0x1000_8000, caps2: 0 }),
-            (0xac, Cap::Msi { log2: 0, wide: false, maskable: false }),
-            (0xd0, Cap::Power { pmc: 0x0002, no_soft_reset: true }),
+            (
+                0x40,
+                Cap::Other {
+                    id: 9,
+                    body: &[0x0c, 1, 0x10, 0x21, 0x62, 0, 0, 0, 0, 0],
+                },
+            ),
+            (
+                0x70,
+                Cap::Express {
+                    code: 9,
+                    caps: 0x1000_8000,
+                    caps2: 0,
+                },
+            ),
+            (
+                0xac,
+                Cap::Msi {
+                    log2: 0,
+                    wide: false,
+                    maskable: false,
+                },
+            ),
+            (
+                0xd0,
+                Cap::Power {
+                    pmc: 0x0002,
+                    no_soft_reset: true,
+                },
+            ),
         ],
         ..PLAIN
     },
@@ -91,9 +154,28 @@ pub(super) const CONVENTIONAL: &[Shape] = &[
         pin: 2,
         bars: &[(0, Kind::Mem64, 0x100), (6, Kind::Rom, 0x800)],
         caps: &[
-            (0xf0, Cap::Msi { log2: 1, wide: false, maskable: false }),
-            (0x80, Cap::Power { pmc: 0x4801, no_soft_reset: false }),
-            (0x44, Cap::Other { id: 0x0d, body: &[0, 0, 0xf4, 0x1a, 0x00, 0x11] }),
+            (
+                0xf0,
+                Cap::Msi {
+                    log2: 1,
+                    wide: false,
+                    maskable: false,
+                },
+            ),
+            (
+                0x80,
+                Cap::Power {
+                    pmc: 0x4801,
+                    no_soft_reset: false,
+                },
+            ),
+            (
+                0x44,
+                Cap::Other {
+                    id: 0x0d,
+                    body: &[0, 0, 0xf4, 0x1a, 0x00, 0x11],
+                },
+            ),
         ],
         ..PLAIN
     },
@@ -108,16 +190,33 @@ pub(super) const CONVENTIONAL: &[Shape] = &[
             (6, Kind::Rom, 0x100_0000),
         ],
         caps: &[
-            (0x48, Cap::Msi { log2: 5, wide: false, maskable: true }),
+            (
+                0x48,
+                Cap::Msi {
+                    log2: 5,
+                    wide: false,
+                    maskable: true,
+                },
+            ),
             (0x60, Cap::Advanced { flr: true }),
             (0x68, Cap::Msix { vectors: 2048 }),
-            (0x78, Cap::Power { pmc: 0x0003, no_soft_reset: false }),
+            (
+                0x78,
+                Cap::Power {
+                    pmc: 0x0003,
+                    no_soft_reset: false,
+                },
+            ),
         ],
         ..PLAIN
     },
     Shape {
         name: "39 address bits",
-        bars: &[(0, Kind::Mem64, 0x4000_0000), (2, Kind::Mem32, 0x40), (4, Kind::Mem64Pref, 0x1_0000_0000)],
+        bars: &[
+            (0, Kind::Mem64, 0x4000_0000),
+            (2, Kind::Mem32, 0x40),
+            (4, Kind::Mem64Pref, 0x1_0000_0000),
+        ],
         caps: &[(0x40, Cap::Advanced { flr: false }), (0x50, Cap::Msix { vectors: 1 })],
         memory_last: Some(0x7f_ffff_ffff),
         ..PLAIN
@@ -125,16 +224,40 @@ pub(super) const CONVENTIONAL: &[Shape] = &[
     PLAIN,
 ];
 
-pub(super) const EXTENDED: &[Shape] = &[
+pub(super) const EXTENDED: [Shape; 2] = [
     Shape {
         name: "endpoint",
         pin: 1,
-        bars: &[(0, Kind::Mem64, 0x4000), (2, Kind::Mem64Pref, 0x2_0000_0000), (6, Kind::Rom, 0x8_0000)],
+        bars: &[
+            (0, Kind::Mem64, 0x4000),
+            (2, Kind::Mem64Pref, 0x2_0000_0000),
+            (6, Kind::Rom, 0x8_0000),
+        ],
         caps: &[
-            (0x40, Cap::Express { code: 0, caps: 0x1000_0020, caps2: 0x000c_0000 | 0x1f }),
-            (0x80, Cap::Power { pmc: 0xc803, no_soft_reset: true }),
+            (
+                0x40,
+                Cap::Express {
+                    code: 0,
+                    caps: 0x1000_0020,
+                    caps2: 0x000c_0000 | 0x1f,
+                },
+            ),
+            (
+                0x80,
+                Cap::Power {
+                    pmc: 0xc803,
+                    no_soft_reset: true,
+                },
+            ),
             (0x90, Cap::Msix { vectors: 64 }),
-            (0xa0, Cap::Msi { log2: 4, wide: true, maskable: false }),
+            (
+                0xa0,
+                Cap::Msi {
+                    log2: 4,
+                    wide: true,
+                    maskable: false,
+                },
+            ),
         ],
         ..PLAIN
     },
@@ -142,8 +265,21 @@ pub(super) const EXTENDED: &[Shape] = &[
         name: "legacy endpoint",
         bars: &[(0, Kind::Mem32, 0x1000)],
         caps: &[
-            (0xc4, Cap::Express { code: 1, caps: 0x0000_0018, caps2: 0x0020_0b60 }),
-            (0x40, Cap::Power { pmc: 0x0603, no_soft_reset: false }),
+            (
+                0xc4,
+                Cap::Express {
+                    code: 1,
+                    caps: 0x0000_0018,
+                    caps2: 0x0020_0b60,
+                },
+            ),
+            (
+                0x40,
+                Cap::Power {
+                    pmc: 0x0603,
+                    no_soft_reset: false,
+                },
+            ),
         ],
         ..PLAIN
     },

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#![expect(clippy::indexing_slicing, reason = "a naive model of fixed arrays; an index outside is a broken oracle")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a naive model of fixed arrays; an index outside is a broken oracle"
+)]
 //! Configuration space done naively: bytes, masks and what follows from them, worked out anew each time.
 
 use pci_model::Rules;
@@ -279,17 +282,10 @@ impl<const N: usize> Model<N> {
         let mut reset = false;
         for (at, new) in (offset..(offset + len).min(N)).zip(value.to_le_bytes()) {
             let (old, writable, clearable) = (self.bytes[at], self.writable[at], self.clearable[at]);
-            let mut byte = old;
-            for bit in [1, 2, 4, 8, 16, 32, 64, 128] {
-                if writable & bit != 0 {
-                    byte = byte & !bit | new & bit;
-                }
-                if clearable & bit != 0 && new & bit != 0 {
-                    byte &= !bit;
-                }
-            }
-            self.bytes[at] = byte;
-            let express = self.express.is_some_and(|e| at == e + 9 && self.bytes[e + 7] & 0x10 != 0);
+            self.bytes[at] = (old & !writable | new & writable) & !(new & clearable);
+            let express = self
+                .express
+                .is_some_and(|e| at == e + 9 && self.bytes[e + 7] & 0x10 != 0);
             let advanced = self.advanced.is_some_and(|a| at == a + 4 && self.bytes[a + 3] & 2 != 0);
             reset |= express && new & 0x80 != 0 || advanced && new & 1 != 0;
         }
@@ -346,7 +342,9 @@ impl<const N: usize> Model<N> {
 
     /// Bits of a byte that a saved state may have otherwise than this function.
     pub(super) fn may_differ(&self, at: usize) -> u8 {
-        let pending = self.msi_masks().is_some_and(|(_, pending)| (pending..pending + 4).contains(&at));
+        let pending = self
+            .msi_masks()
+            .is_some_and(|(_, pending)| (pending..pending + 4).contains(&at));
         let device = if at == 6 || pending { self.volatile[at] } else { 0 };
         self.writable[at] | self.clearable[at] | device
     }
@@ -354,7 +352,11 @@ impl<const N: usize> Model<N> {
     /// Offsets of mask and pending registers, if the MSI capability has them.
     fn msi_masks(&self) -> Option<(usize, usize)> {
         let msi = self.msi?;
-        let mask = if self.bytes[msi + 2] & 0x80 != 0 { msi + 16 } else { msi + 12 };
+        let mask = if self.bytes[msi + 2] & 0x80 != 0 {
+            msi + 16
+        } else {
+            msi + 12
+        };
         (self.bytes[msi + 3] & 1 != 0).then_some((mask, mask + 4))
     }
 
@@ -433,7 +435,11 @@ impl<const N: usize> Model<N> {
                 Some(limit) if !is_io => limit.min(space_last),
                 _ => space_last,
             };
-            let address = if kind.is_wide() { u64::from(self.dword(at + 4)) << 32 | low } else { low } / size * size;
+            let address = if kind.is_wide() {
+                u64::from(self.dword(at + 4)) << 32 | low
+            } else {
+                low
+            } & 0_u64.wrapping_sub(size);
             let on = if is_io { command & 1 != 0 } else { command & 2 != 0 };
             let on = on && !asleep && (kind != Kind::Rom || low & 1 != 0);
             if on && address != 0 && u128::from(address) + u128::from(size) - 1 <= u128::from(last) {

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#![expect(clippy::indexing_slicing, reason = "a naive model of fixed arrays; an index outside is a broken oracle")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a naive model of fixed arrays; an index outside is a broken oracle"
+)]
 //! Passed-through functions: the shadow's model, a host device that is plain storage, and which bits are whose.
 
-use pci_model::{BuildError, ConfigAccess, ConfigBackend, Effects, FunctionBuilder, Passthrough, PassthroughError, Rules};
+use pci_model::{
+    BuildError, ConfigAccess, ConfigBackend, Effects, FunctionBuilder, Passthrough, PassthroughError, Rules,
+};
 
 use super::access::Step;
 use super::chipset::Chipset;
@@ -38,13 +43,18 @@ impl<const N: usize> ConfigBackend for Device<N> {
         if self.refuses {
             return Err(Refused);
         }
-        Ok((0..len).fold(0, |value, lane| value | u32::from(self.bytes[offset + lane]) << (8 * lane)))
+        Ok((0..len).fold(0, |value, lane| {
+            value | u32::from(self.bytes[offset + lane]) << (8 * lane)
+        }))
     }
 
     fn write(&mut self, at: ConfigAccess, value: u32) -> Result<(), Refused> {
         let (offset, len) = (usize::from(at.offset()), at.width().len());
         assert_eq!(offset % len, 0, "the host is written unaligned: {offset:#x} {len}");
-        assert!(offset + len <= N, "the host is written beyond its end: {offset:#x} {len}");
+        assert!(
+            offset + len <= N,
+            "the host is written beyond its end: {offset:#x} {len}"
+        );
         if self.refuses {
             return Err(Refused);
         }
@@ -79,7 +89,8 @@ impl<const N: usize> Pair<N> {
             bytes: device,
             refuses: false,
         };
-        let configure = |builder: FunctionBuilder<N>| -> Result<_, BuildError> { kinds::with_bars(builder, shape, rules) };
+        let configure =
+            |builder: FunctionBuilder<N>| -> Result<_, BuildError> { kinds::with_bars(builder, shape, rules) };
         let function = Passthrough::new(host, configure).map_err(|error| match error {
             PassthroughError::Read { offset, source } => format!("byte {offset:#x}: {source}"),
             PassthroughError::Build(error) => error.to_string(),
@@ -224,7 +235,11 @@ pub(super) fn drive<const N: usize>(fresh: &Pair<N>, steps: impl Iterator<Item =
                 None
             }
             Step::TakePending => {
-                let message = pair.function.shadow_mut().take_pending_msi().map(|m| (m.address, m.data));
+                let message = pair
+                    .function
+                    .shadow_mut()
+                    .take_pending_msi()
+                    .map(|m| (m.address, m.data));
                 assert_eq!(message, pair.model.take_pending_msi(), "{step}: address and data");
                 None
             }
@@ -256,7 +271,10 @@ pub(super) fn drive<const N: usize>(fresh: &Pair<N>, steps: impl Iterator<Item =
         drive::check(pair.function.shadow(), &pair.model, &after, &step);
         let host = &pair.function.backend_mut().bytes;
         if let Some(at) = host.iter().zip(&pair.device).position(|(a, b)| a != b) {
-            panic!("after {step}: the host's byte {at:#05x} is {:#04x}, expected {:#04x}", host[at], pair.device[at]);
+            panic!(
+                "after {step}: the host's byte {at:#05x} is {:#04x}, expected {:#04x}",
+                host[at], pair.device[at]
+            );
         }
         if let Some(effects) = effects {
             assert_eq!(effects, difference(&before, &after, reset), "{step}: effects");

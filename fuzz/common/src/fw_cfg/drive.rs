@@ -47,14 +47,19 @@ impl Pair {
                 let result = self.read(offset, &mut data);
                 let (expected, fault) = self.naive.read(offset, len);
                 assert_eq!(data, expected, "{step}");
-                assert_eq!(result.err().map(source), fault, "{step}: failure of the source");
+                assert_eq!(
+                    result.err().as_ref().map(source),
+                    fault,
+                    "{step}: failure of the source"
+                );
             }
             Step::ReadString { offset, len } => {
                 let mut data = vec![0x5c; len];
                 let result = if self.options.mmio {
                     self.device.read_string(&mut data)
                 } else {
-                    self.device.port_read_flattened(u16::try_from(offset).unwrap_or(u16::MAX), &mut data)
+                    self.device
+                        .port_read_flattened(u16::try_from(offset).unwrap_or(u16::MAX), &mut data)
                 };
                 let (expected, fault) = if self.options.mmio || offset == 1 {
                     self.naive.read_string(len)
@@ -62,20 +67,33 @@ impl Pair {
                     self.naive.read(offset, len)
                 };
                 assert_eq!(data, expected, "{step}");
-                assert_eq!(result.err().map(source), fault, "{step}: failure of the source");
+                assert_eq!(
+                    result.err().as_ref().map(source),
+                    fault,
+                    "{step}: failure of the source"
+                );
             }
             Step::Write { offset, len, value } => {
                 let bytes = bytes_of(value);
                 self.write(offset, bytes.get(..len).unwrap_or(&bytes), step);
             }
             Step::Select(key) => {
-                let bytes = if self.options.mmio { key.to_be_bytes() } else { key.to_le_bytes() };
+                let bytes = if self.options.mmio {
+                    key.to_be_bytes()
+                } else {
+                    key.to_le_bytes()
+                };
                 self.write(if self.options.mmio { 8 } else { 0 }, &bytes, step);
             }
             Step::Latch { high, value } => {
                 self.write(self.latch_at() + if high { 0 } else { 4 }, &value.to_be_bytes(), step);
             }
-            Step::Dma { descriptor, control, len, buffer } => {
+            Step::Dma {
+                descriptor,
+                control,
+                len,
+                buffer,
+            } => {
                 let fields = [control.to_be_bytes(), len.to_be_bytes()].concat();
                 self.ram_write(descriptor, &[fields, buffer.to_be_bytes().to_vec()].concat());
                 let [a, b, c, d, e, f, g, h] = descriptor.to_be_bytes();
@@ -102,7 +120,11 @@ impl Pair {
                 assert_eq!(restored, Ok(()), "{step}: its own state");
                 assert_eq!(self.device.state(), state, "{step}: state of the restored device");
             }
-            Step::RestoreOther { selector, offset, latch } => {
+            Step::RestoreOther {
+                selector,
+                offset,
+                latch,
+            } => {
                 let mut state = self.device.state();
                 (state.selector, state.offset, state.dma_latch) = (selector, offset, latch);
                 let restored = self.device.restore(&state);
@@ -133,7 +155,8 @@ impl Pair {
         let effects = if self.options.mmio {
             self.device.mmio_write(offset, data, &self.ram)
         } else {
-            self.device.port_write(u16::try_from(offset).unwrap_or(u16::MAX), data, &self.ram)
+            self.device
+                .port_write(u16::try_from(offset).unwrap_or(u16::MAX), data, &self.ram)
         };
         check_done(effects, self.naive.write(offset, data, &mut self.bytes), step);
     }
@@ -146,7 +169,11 @@ impl Pair {
 
     fn modify(&mut self, key: u16, len: u32, writable: bool, step: Step) {
         let bytes = item_bytes(!key, len);
-        let item = if writable { Item::writable(bytes.clone()) } else { Item::from(bytes.clone()) };
+        let item = if writable {
+            Item::writable(bytes.clone())
+        } else {
+            Item::from(bytes.clone())
+        };
         let result = self.device.modify(key, item);
         let held = self.naive.items.get_mut(&key);
         assert_eq!(result.is_ok(), held.is_some(), "{step}: {result:?}");
@@ -163,11 +190,22 @@ impl Pair {
     }
 
     fn check(&self, step: Step) {
-        assert_eq!(self.device.selected(), self.naive.selected_key(), "after {step}: selected key");
-        assert_eq!(self.device.is_paused(), self.naive.paused.is_some(), "after {step}: a command waits");
+        assert_eq!(
+            self.device.selected(),
+            self.naive.selected_key(),
+            "after {step}: selected key"
+        );
+        assert_eq!(
+            self.device.is_paused(),
+            self.naive.paused.is_some(),
+            "after {step}: a command waits"
+        );
         let ram = self.ram.0.borrow();
         if *ram != self.bytes {
-            panic!("after {step}: guest memory differs at {:?}", ram.first_difference(&self.bytes));
+            panic!(
+                "after {step}: guest memory differs at {:?}",
+                ram.first_difference(&self.bytes)
+            );
         }
         for (key, held) in &self.naive.items {
             if let Content::Bytes(bytes) = &held.content {
@@ -178,7 +216,7 @@ impl Pair {
     }
 }
 
-fn source(error: SourceError) -> naive::Fault {
+fn source(error: &SourceError) -> naive::Fault {
     naive::Fault::Source(error.key, error.offset, error.len)
 }
 
@@ -188,14 +226,16 @@ fn check_done(effects: Effects, expected: Done, step: Step) {
         Fault::Buffer { gpa, len } => naive::Fault::Buffer(gpa, len),
         Fault::WriteOutside { key, offset, len } => naive::Fault::WriteOutside(key, offset, len),
         Fault::ReadOnly { key } => naive::Fault::ReadOnly(key),
-        Fault::Source(error) => source(error),
+        Fault::Source(error) => source(&error),
         Fault::Busy { offset } => naive::Fault::Busy(offset),
         Fault::Dropped { offset, len } => naive::Fault::Dropped(offset, len),
         other => panic!("{step}: a fault that the model does not know: {other}"),
     });
     let found = Done {
         selected: effects.selected,
-        written: effects.written.map(|written| (written.key, written.offset, written.len)),
+        written: effects
+            .written
+            .map(|written| (written.key, written.offset, written.len)),
         fault,
         status_lost: effects.status_lost,
         paused: effects.paused,
@@ -206,7 +246,10 @@ fn check_done(effects: Effects, expected: Done, step: Step) {
 fn check_state(state: &FwCfgStateV1, naive: &Naive) {
     let found = (state.version, state.dma, state.selector, state.offset, state.dma_latch);
     let expected = (1, naive.options.dma, naive.selected_key(), naive.offset, naive.latch);
-    assert_eq!(found, expected, "version, DMA, selector, offset and DMA address of the state");
+    assert_eq!(
+        found, expected,
+        "version, DMA, selector, offset and DMA address of the state"
+    );
     let paused = naive.paused.map(|command| {
         let Command {
             descriptor,
@@ -222,7 +265,15 @@ fn check_state(state: &FwCfgStateV1, naive: &Naive) {
         }
     });
     assert_eq!(state.paused, paused, "waiting command of the state");
-    let keys: Vec<_> = state.items.iter().map(|item| (item.key, item.name.as_deref(), item.writable)).collect();
-    let expected: Vec<_> = naive.items.iter().map(|(key, held)| (*key, held.name, held.writable)).collect();
+    let keys: Vec<_> = state
+        .items
+        .iter()
+        .map(|item| (item.key, item.name.as_deref(), item.writable))
+        .collect();
+    let expected: Vec<_> = naive
+        .items
+        .iter()
+        .map(|(key, held)| (*key, held.name, held.writable))
+        .collect();
     assert_eq!(keys, expected, "items of the state");
 }

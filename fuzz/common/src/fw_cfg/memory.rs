@@ -43,7 +43,9 @@ impl Bytes {
     }
 
     fn place(gpa: u64, write: bool) -> Option<usize> {
-        let region = REGIONS.iter().find(|(first, len, ..)| gpa >= *first && gpa - first < *len);
+        let region = REGIONS
+            .iter()
+            .find(|(first, len, ..)| gpa >= *first && gpa - first < *len);
         let (first, _, at, readable, writable) = region?;
         let allowed = if write { *writable } else { *readable };
         allowed.then_some(at + usize::try_from(gpa - first).ok()?)
@@ -101,6 +103,10 @@ impl GuestMemory for Ram {
     }
 
     fn write(&self, gpa: u64, buf: &[u8]) -> Result<(), MemoryError> {
-        if self.0.borrow_mut().set_all(gpa, buf.iter().copied()) { Ok(()) } else { Err(MemoryError) }
+        if self.0.borrow_mut().set_all(gpa, buf.iter().copied()) {
+            Ok(())
+        } else {
+            Err(MemoryError)
+        }
     }
 }

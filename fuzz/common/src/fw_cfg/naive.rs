@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#![expect(clippy::indexing_slicing, reason = "a naive model of short buffers; an index outside is a broken oracle")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a naive model of short buffers; an index outside is a broken oracle"
+)]
 //! The device done naively, byte by byte, with the directory written out anew whenever it is looked at.
 
 use std::collections::BTreeMap;
@@ -89,7 +92,11 @@ impl Naive {
     }
 
     fn directory(&self) -> Vec<u8> {
-        let files: Vec<_> = self.items.iter().filter_map(|(key, held)| Some((*key, held.name?, held))).collect();
+        let files: Vec<_> = self
+            .items
+            .iter()
+            .filter_map(|(key, held)| Some((*key, held.name?, held)))
+            .collect();
         let mut out = u32::try_from(files.len()).unwrap_or(0).to_be_bytes().to_vec();
         for (key, name, held) in files {
             out.extend(length(&held.content).to_be_bytes());
@@ -108,7 +115,10 @@ impl Naive {
             0x0000 => Content::Bytes(b"QEMU".to_vec()),
             0x0001 => Content::Bytes(vec![if self.options.dma { 3 } else { 1 }, 0, 0, 0]),
             0x0019 => Content::Bytes(self.directory()),
-            _ => self.items.get(&key).map_or(Content::Bytes(vec![]), |held| held.content.clone()),
+            _ => self
+                .items
+                .get(&key)
+                .map_or(Content::Bytes(vec![]), |held| held.content.clone()),
         }
     }
 
@@ -134,9 +144,7 @@ impl Naive {
         let held = len.min(length(&content).saturating_sub(start));
         self.offset = start.saturating_add(held);
         match content {
-            Content::Bytes(bytes) => {
-                (bytes.into_iter().skip(index(start)).take(index(held)).collect(), None)
-            }
+            Content::Bytes(bytes) => (bytes.into_iter().skip(index(start)).take(index(held)).collect(), None),
             Content::Source { fails_from, .. } => {
                 let range = start..start.saturating_add(held);
                 let fails = held > 0 && range.end > fails_from;
@@ -182,7 +190,8 @@ impl Naive {
         while done < len {
             let at = offset + done as u64;
             let (register, first, widest) = self.locate(at);
-            let fits = |size: &usize| *size <= widest && done + size <= len && (at - first).is_multiple_of(*size as u64);
+            let fits =
+                |size: &usize| *size <= widest && done + size <= len && (at - first).is_multiple_of(*size as u64);
             let size = [8, 4, 2, 1].into_iter().find(fits).unwrap_or(1);
             pieces.push((done, size, register, at - first));
             done += size;
@@ -204,9 +213,12 @@ impl Naive {
                     fault = fault.or(failed);
                     bytes
                 }
-                Register::Dma if place + size as u64 <= 8 => {
-                    b"QEMU CFG".iter().copied().skip(usize::try_from(place).unwrap_or(8)).take(size).collect()
-                }
+                Register::Dma if place + size as u64 <= 8 => b"QEMU CFG"
+                    .iter()
+                    .copied()
+                    .skip(usize::try_from(place).unwrap_or(8))
+                    .take(size)
+                    .collect(),
                 Register::Hole => vec![0xff; size],
                 _ => vec![0; size],
             };
@@ -267,7 +279,8 @@ impl Naive {
                 ..Done::default()
             };
         };
-        let field = |range: std::ops::Range<usize>| raw[range].iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+        let field =
+            |range: std::ops::Range<usize>| raw[range].iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
         let command = Command {
             descriptor,
             control: u32::try_from(field(0..4)).unwrap_or(0),
@@ -277,7 +290,10 @@ impl Naive {
         let [key_high, key_low, ..] = command.control.to_be_bytes();
         let selected = (command.control & 8 != 0).then(|| self.select(u16::from_be_bytes([key_high, key_low])));
         let transfers = command.len != 0 && command.control & 0x16 != 0;
-        let pauses = self.selected.and_then(|key| self.items.get(&key)).is_some_and(|held| held.pauses);
+        let pauses = self
+            .selected
+            .and_then(|key| self.items.get(&key))
+            .is_some_and(|held| held.pauses);
         if selected.is_some() && transfers && pauses {
             self.paused = Some(command);
             return Done {
@@ -291,7 +307,9 @@ impl Naive {
     }
 
     pub(crate) fn resume(&mut self, memory: &mut Bytes) -> Done {
-        self.paused.take().map_or(Done::default(), |command| self.transfer(command, memory))
+        self.paused
+            .take()
+            .map_or(Done::default(), |command| self.transfer(command, memory))
     }
 
     fn transfer(&mut self, command: Command, memory: &mut Bytes) -> Done {
@@ -299,21 +317,23 @@ impl Naive {
         if command.len == 0 {
             // Nothing to transfer, whatever the command.
         } else if command.control & 2 != 0 {
-            done.fault = self.to_memory(command, memory);
+            done.fault = self.copy_out(command, memory);
         } else if command.control & 0x10 != 0 {
-            match self.to_item(command, memory) {
+            match self.copy_in(command, memory) {
                 Ok(written) => done.written = Some(written),
                 Err(fault) => done.fault = Some(fault),
             }
         } else if command.control & 4 != 0 {
             let len = length(&self.selected_content());
-            self.offset = self.offset.saturating_add(command.len.min(len.saturating_sub(self.offset)));
+            self.offset = self
+                .offset
+                .saturating_add(command.len.min(len.saturating_sub(self.offset)));
         }
         done.status_lost = store_status(command.descriptor, u32::from(done.fault.is_some()), memory);
         done
     }
 
-    fn to_memory(&mut self, command: Command, memory: &mut Bytes) -> Option<Fault> {
+    fn copy_out(&mut self, command: Command, memory: &mut Bytes) -> Option<Fault> {
         let Command { len, buffer, .. } = command;
         let (bytes, failed) = self.take(len);
         if buffer.checked_add(len.into()).is_none() {
@@ -328,7 +348,7 @@ impl Naive {
         (!memory.set_all(buffer, all)).then_some(Fault::Buffer(buffer, len))
     }
 
-    fn to_item(&mut self, command: Command, memory: &Bytes) -> Result<(u16, u32, u32), Fault> {
+    fn copy_in(&mut self, command: Command, memory: &Bytes) -> Result<(u16, u32, u32), Fault> {
         let Command { len, buffer, .. } = command;
         let (key, start) = (self.selected_key(), self.offset);
         let held = len.min(length(&self.selected_content()).saturating_sub(start));
@@ -350,7 +370,11 @@ impl Naive {
                 *byte = found.unwrap_or(0);
             }
         }
-        if complete { Ok((key, start, len)) } else { Err(Fault::Buffer(buffer, len)) }
+        if complete {
+            Ok((key, start, len))
+        } else {
+            Err(Fault::Buffer(buffer, len))
+        }
     }
 
     pub(crate) fn reset(&mut self) {

@@ -11,31 +11,64 @@ pub(crate) const LEN: usize = 14;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
-    Read { offset: u64, len: usize },
+    Read {
+        offset: u64,
+        len: usize,
+    },
     /// As a hypervisor hands over `rep insb`.
-    ReadString { offset: u64, len: usize },
-    Write { offset: u64, len: usize, value: u64 },
+    ReadString {
+        offset: u64,
+        len: usize,
+    },
+    Write {
+        offset: u64,
+        len: usize,
+        value: u64,
+    },
     Select(u16),
     /// Half of the DMA address; the low one starts a command.
-    Latch { high: bool, value: u32 },
+    Latch {
+        high: bool,
+        value: u32,
+    },
     /// Writes a descriptor, then its address.
-    Dma { descriptor: u64, control: u32, len: u32, buffer: u64 },
+    Dma {
+        descriptor: u64,
+        control: u32,
+        len: u32,
+        buffer: u64,
+    },
     /// The guest writes to its memory.
-    RamWrite { gpa: u64, value: u64 },
+    RamWrite {
+        gpa: u64,
+        value: u64,
+    },
     Resume,
     /// The VMM replaces an item.
-    Modify { key: u16, len: u32, writable: bool },
+    Modify {
+        key: u16,
+        len: u32,
+        writable: bool,
+    },
     Reset,
     SaveAndRestore,
     /// The VMM restores a state with this offset and DMA address.
-    RestoreOther { selector: u16, offset: u32, latch: u64 },
+    RestoreOther {
+        selector: u16,
+        offset: u32,
+        latch: u64,
+    },
 }
 
 /// Keys that an input chooses from: items, the device's own, and some without an item or out of range.
 fn key([low, high]: [u8; 2]) -> u16 {
     const OTHERS: [u16; 8] = [0x0000, 0x0001, 0x0019, 0x4026, 0x0003, 0x002f, 0x0030, 0x8000];
     let items = ITEMS.iter().map(|(key, ..)| *key).chain(OTHERS);
-    items.clone().nth(low.into()).filter(|_| high < 0xc0).unwrap_or(u16::from_le_bytes([low, high]))
+    items
+        .clone()
+        .nth(low.into())
+        .filter(|_| high < 0xc0)
+        .unwrap_or(u16::from_le_bytes([low, high]))
 }
 
 fn place(choice: u8, shift: u8) -> u64 {
@@ -49,15 +82,29 @@ impl Step {
         let value = u64::from_le_bytes(value);
         let low = u32::from_le_bytes([v0, v1, v2, v3]);
         let len = usize::from(b % 16);
-        let len = if len > 12 { [1, 2, 4][len - 13] } else { len };
+        let len = match len {
+            13 => 1,
+            14 => 2,
+            15 => 4,
+            len => len,
+        };
         let offset = u64::from(a % 0x1a);
         match what % 24 {
             0..3 => Self::Read { offset, len },
-            3 => Self::ReadString { offset: u64::from(a % 2), len: b.into() },
-            4 => Self::ReadString { offset: 1, len: usize::from(u16::from_le_bytes([b, c & 7])) },
+            3 => Self::ReadString {
+                offset: u64::from(a % 2),
+                len: b.into(),
+            },
+            4 => Self::ReadString {
+                offset: 1,
+                len: usize::from(u16::from_le_bytes([b, c & 7])),
+            },
             5..8 => Self::Write { offset, len, value },
             8..10 => Self::Select(key([a, b])),
-            10 => Self::Latch { high: a & 1 != 0, value: low },
+            10 => Self::Latch {
+                high: a & 1 != 0,
+                value: low,
+            },
             11..18 => {
                 let [k0, k1] = key([v2, v3]).to_le_bytes();
                 // One command has a length beyond all memory now and then.
@@ -70,7 +117,10 @@ impl Step {
                     buffer: place(b, c).wrapping_add_signed(i64::from(d) * 16),
                 }
             }
-            18 => Self::RamWrite { gpa: place(x, a), value },
+            18 => Self::RamWrite {
+                gpa: place(x, a),
+                value,
+            },
             19 => Self::Resume,
             20 => Self::Modify {
                 key: key([a, b]),
@@ -94,28 +144,58 @@ impl fmt::Display for Step {
             Self::Read { offset, len } => write!(f, "r {offset:#04x} {len}"),
             Self::ReadString { offset, len } => write!(f, "rs {offset:#04x} 1 {len}"),
             Self::Write { offset, len, value } => {
-                write!(f, "w {offset:#04x} {len} {:02x?}", bytes_of(value).get(..len).unwrap_or(&[]))
+                write!(
+                    f,
+                    "w {offset:#04x} {len} {:02x?}",
+                    bytes_of(value).get(..len).unwrap_or(&[])
+                )
             }
             Self::Select(key) => write!(f, "select {key:#06x}"),
             Self::Latch { high, value } => {
-                write!(f, "DMA address, {} half: {value:#010x}", if high { "high" } else { "low" })
+                write!(
+                    f,
+                    "DMA address, {} half: {value:#010x}",
+                    if high { "high" } else { "low" }
+                )
             }
-            Self::Dma { descriptor, control, len, buffer } => {
+            Self::Dma {
+                descriptor,
+                control,
+                len,
+                buffer,
+            } => {
                 let names = [(1, "error"), (2, "read"), (4, "skip"), (8, "select"), (16, "write")];
-                let set = names.into_iter().filter(|(bit, _)| control & bit != 0).map(|(_, name)| name);
+                let set = names
+                    .into_iter()
+                    .filter(|(bit, _)| control & bit != 0)
+                    .map(|(_, name)| name);
                 let set = set.collect::<Vec<_>>().join("+");
                 let key = control >> 16;
-                write!(f, "DMA {set} {control:#010x} key {key:#06x} len {len:#x} buffer {buffer:#x} at {descriptor:#x}")
+                write!(
+                    f,
+                    "DMA {set} {control:#010x} key {key:#06x} len {len:#x} buffer {buffer:#x} at {descriptor:#x}"
+                )
             }
             Self::RamWrite { gpa, value } => write!(f, "w ram {gpa:#x} 8 {value:#018x}"),
             Self::Resume => f.write_str("resume"),
             Self::Modify { key, len, writable } => {
-                write!(f, "item {key:#06x} becomes {len} bytes{}", if writable { ", writable" } else { "" })
+                write!(
+                    f,
+                    "item {key:#06x} becomes {len} bytes{}",
+                    if writable { ", writable" } else { "" }
+                )
             }
             Self::Reset => f.write_str("reset"),
             Self::SaveAndRestore => f.write_str("save, restore"),
-            Self::RestoreOther { selector, offset, latch } => {
-                write!(f, "restore selector {selector:#06x}, offset {offset:#x}, DMA address {latch:#x}")
+            Self::RestoreOther {
+                selector,
+                offset,
+                latch,
+            } => {
+                write!(
+                    f,
+                    "restore selector {selector:#06x}, offset {offset:#x}, DMA address {latch:#x}"
+                )
             }
         }
     }
