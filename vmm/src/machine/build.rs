@@ -2,27 +2,24 @@
 //! A machine put together from a plan.
 
 use std::fmt;
-use std::sync::atomic::AtomicU16;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use fwcfg::FwCfg;
 use igd_quirks::facts::{Extent, HostFacts};
 use igd_quirks::plan::Plan;
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, KVM_PIT_SPEAKER_DUMMY, kvm_pit_config};
 use kvm_ioctls::{Kvm, VmFd};
-use pci_model::{Bar, Bdf, CONFIG_PORT, CONFIG_PORTS, ConfigAccess, ConfigSpace, Width};
-use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use pci_model::{Bar, Bdf, ConfigAccess, ConfigSpace, Width};
+use vm_memory::GuestMemoryMmap;
 
 use super::board;
-use super::chipset::Chipset;
 use super::console::Console;
 use super::functions::BoardFunction;
-use super::io::{Attached, FW_CFG_PORT, Io, Observer, lock};
-use super::slots::Slots;
-use super::space::{PortOwner, Space};
+use super::io::{Io, Observer, lock};
+use super::platform::Platform;
+use super::slots::KvmSlots;
 use super::vcpu::Vcpu;
-use super::{BoardInfo, Boot, MachineError, MachineOptions};
-use crate::assigned::{self, Applied};
+use super::{MachineError, MachineOptions};
 use crate::backend::HostDevice;
 
 use crate::irq::IrqRouter;
@@ -121,67 +118,21 @@ impl Machine {
         device: Arc<dyn HostDevice>,
         romfile: Option<Vec<u8>>,
     ) -> Result<Self, MachineError> {
-        let address = plan.address.ok_or(MachineError::NoAddress)?;
         let Hypervisor { kvm, vm } = hypervisor;
-        let extents = if plan.memory.ram.is_empty() {
-            options.ram()
-        } else {
-            plan.memory.ram.clone()
-        };
-        let ram = GuestRam::new(&extents)?;
-        let board = BoardInfo {
-            kind: options.kind,
-            ram: extents,
-            cpus: options.cpus,
-        };
-        let flash = match &options.boot {
-            Boot::Firmware { image, .. } => Some(Arc::new(flash(image)?)),
-            Boot::Linux { .. } => None,
-        };
-        let place = flash.as_deref().and_then(place);
-        let (fw_cfg, entry) = board::boot(&board, plan, &options.boot, &ram)?;
+        let cpus = options.cpus;
         let irq = Arc::new(IrqRouter::new(Arc::clone(&vm))?);
-        let devices = board::devices(&board, options.serial, options.debug_console, &irq)?;
-
-        let Applied { mut function, bars } =
-            assigned::apply(plan, facts, Arc::clone(&device), &ram, Arc::clone(&irq), romfile)?;
-        let space = Arc::new(Space::new(ram.clone(), place, Slots::new(Arc::clone(&vm))));
-        space.attach(Arc::clone(&bars));
-        let host: Arc<dyn assigned::BarHost> = Arc::clone(&space) as _;
-        function.attach(host);
-        let chipset = Chipset::new(&board, plan, address, function, Arc::clone(&space), flash.is_some())?;
-        space.claim_ports(CONFIG_PORT, CONFIG_PORTS, PortOwner::Config);
-        space.claim_ports(FW_CFG_PORT, fw_cfg.port_count(), PortOwner::FwCfg);
-        if bars.has_vga() {
-            space.claim_ports(0x3b0, 0x0c, PortOwner::Vga);
-            space.claim_ports(0x3c0, 0x20, PortOwner::Vga);
-        }
-        for (index, (_, windows)) in (0_u8..).zip(&devices.ports) {
-            for (first, count) in windows {
-                space.claim_ports(*first, *count, PortOwner::Device(index));
-            }
-        }
-        let attached = devices.ports.into_iter().map(|(device, windows)| Attached {
-            base: AtomicU16::new(windows.first().map_or(0, |(first, _)| *first)),
-            device: Mutex::new(device),
-        });
-        let io = Arc::new(Io {
-            space,
-            chipset: Mutex::new(chipset),
-            fw_cfg: Mutex::new(fw_cfg),
-            memory: Arc::clone(ram.memory()),
-            assigned: bars,
-            devices: attached.collect(),
-            acpi: devices.acpi,
-            serial: devices.serial,
-            rcba: Mutex::new(devices.rcba),
-            counters: super::Counters::default(),
-            observer: OnceLock::new(),
-        });
-        io.move_acpi(lock(&io.chipset).acpi_base());
+        let slots = Box::new(KvmSlots(Arc::clone(&vm)));
+        let platform = Platform::new(options, plan, facts, device, romfile, irq, slots)?;
+        let Platform {
+            io,
+            ram,
+            device,
+            entry,
+            flash,
+        } = platform;
         let is_restartable = flash.is_some();
         let cpuid = cpuid(&kvm, plan)?;
-        let vcpus = (0..board.cpus).map(|id| {
+        let vcpus = (0..cpus).map(|id| {
             let fd = vm
                 .create_vcpu(id.into())
                 .map_err(MachineError::kvm("creating a processor"))?;
@@ -288,24 +239,6 @@ fn create_vm(kvm: &Kvm) -> Result<VmFd, MachineError> {
     Ok(vm)
 }
 
-/// The image in memory of its own, which a slot can show.
-fn flash(image: &[u8]) -> Result<GuestMemoryMmap, MachineError> {
-    let refused = |error: &dyn fmt::Display| MachineError::Boot(format!("memory for the firmware image: {error}"));
-    let memory: GuestMemoryMmap =
-        GuestMemoryMmap::from_ranges(&[(GuestAddress(0), image.len())]).map_err(|error| refused(&error))?;
-    memory
-        .write_slice(image, GuestAddress(0))
-        .map_err(|error| refused(&error))?;
-    Ok(memory)
-}
-
-/// Where the image lies in this process, and its length.
-fn place(memory: &GuestMemoryMmap) -> Option<(u64, u64)> {
-    use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
-    let region = memory.iter().next()?;
-    Some((region.as_ptr().addr() as u64, region.len()))
-}
-
 /// What CPUID says, with the address bits that the plan allows.
 fn cpuid(kvm: &Kvm, plan: &Plan) -> Result<CpuId, MachineError> {
     let mut cpuid = kvm
@@ -320,19 +253,4 @@ fn cpuid(kvm: &Kvm, plan: &Plan) -> Result<CpuId, MachineError> {
         }
     }
     Ok(cpuid)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_image_is_placed_whole() {
-        let image: Vec<u8> = (0..=255_u8).cycle().take(0x1_0000).collect();
-        let memory = flash(&image).unwrap();
-        assert_eq!(place(&memory).unwrap().1, 0x1_0000);
-        let mut copy = vec![0; image.len()];
-        memory.read_slice(&mut copy, GuestAddress(0)).unwrap();
-        assert_eq!(copy, image);
-    }
 }

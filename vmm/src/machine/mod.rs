@@ -10,6 +10,7 @@ mod error;
 mod functions;
 mod io;
 mod options;
+mod platform;
 mod run;
 mod slots;
 mod space;
@@ -23,7 +24,10 @@ pub use console::Console;
 pub use error::MachineError;
 pub use io::{Counters, Observer, Seen};
 pub use options::{Boot, MachineOptions, Output};
+pub use platform::Platform;
 pub use run::{End, Outcome, Status};
+pub use slots::SlotBackend;
+pub use view::Part;
 
 /// Which board.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]

@@ -6,15 +6,15 @@ pub(super) const PAGE: u64 = 4096;
 
 /// A part of guest-physical memory that is backed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Part {
+pub struct Part {
     /// First guest-physical address.
-    pub(super) gpa: u64,
+    pub gpa: u64,
     /// Length in bytes.
-    pub(super) len: u64,
+    pub len: u64,
     /// Address in this process.
-    pub(super) hva: u64,
+    pub hva: u64,
     /// Whether writes of the guest exit.
-    pub(super) readonly: bool,
+    pub readonly: bool,
 }
 
 impl Part {
