@@ -142,6 +142,12 @@ impl Platform {
         self.io.reset();
     }
 
+    /// Guest RAM.
+    #[must_use]
+    pub const fn ram(&self) -> &GuestRam {
+        &self.ram
+    }
+
     /// Address of the assigned function.
     #[must_use]
     pub fn assigned_at(&self) -> Bdf {
