@@ -25,6 +25,7 @@ Examples:
 
 Exit codes:
   0  as expected     1  something failed     2  wrong arguments
+  100  `fuzz` found something
   `conformance` and `firmware` have those of igd-conformance: 4 nothing selected, 100 unexpected results
 
 A missing optional tool is a skip with a reason. With CI=1 a missing rustfmt or clippy is a failure.";
@@ -56,6 +57,8 @@ enum Task {
     Conformance(tasks::conformance::Args),
     /// The distribution's SeaBIOS on our VMM under KVM, with a simulated device
     Firmware(tasks::firmware::Args),
+    /// libFuzzer on every boundary that takes hostile bytes; --all --seconds 20 is what CI does
+    Fuzz(tasks::fuzz::Args),
     /// criterion; --save NAME records, --baseline NAME compares; --counts counts instructions
     Bench(tasks::bench::Args),
     /// rustdoc with warnings denied; --open shows it
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Task::Test(args) => tasks::test::run(&args).map(|()| 0),
         Task::Conformance(args) => tasks::conformance::run(&args),
         Task::Firmware(args) => tasks::firmware::run(&args),
+        Task::Fuzz(args) => tasks::fuzz::run(&args),
         Task::Bench(args) => tasks::bench::run(&args).map(|()| 0),
         Task::Doc(args) => tasks::doc::run(&args).map(|()| 0),
     };

@@ -6,5 +6,6 @@ pub(crate) mod ci;
 pub(crate) mod conformance;
 pub(crate) mod doc;
 pub(crate) mod firmware;
+pub(crate) mod fuzz;
 pub(crate) mod lint;
 pub(crate) mod test;

@@ -8,6 +8,17 @@ use crate::metadata::{Package, packages};
 const FLOOR_1: &[&str] = &["pci-model"];
 const FLOORS_1_AND_2: &[&str] = &["pci-model", "fwcfg", "lpc-bridge", "igd-quirks", "igd-sim"];
 
+/// The fuzzing targets use what a VMM uses, and compare it with what a lab has.
+const EVERYTHING: &[&str] = &[
+    "pci-model",
+    "fwcfg",
+    "lpc-bridge",
+    "igd-quirks",
+    "igd-sim",
+    "igd-conformance",
+    "igd-vmm",
+];
+
 /// Each package and the packages of the workspace that it may link.
 const ARROWS: &[(&str, &[&str])] = &[
     ("pci-model", &[]),
@@ -18,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("igd-conformance", FLOORS_1_AND_2),
     ("igd-vmm", FLOORS_1_AND_2),
     ("igd-counts", FLOORS_1_AND_2),
+    ("igd-fuzz-common", EVERYTHING),
     ("xtask", &[]),
 ];
 
