@@ -25,7 +25,7 @@ Examples:
 
 Exit codes:
   0  as expected     1  something failed     2  wrong arguments
-  100  `fuzz` found something
+  100  `fuzz` found something, a change survived `mutants`, `cov` is under its bound
   `conformance` and `firmware` have those of igd-conformance: 4 nothing selected, 100 unexpected results
 
 A missing optional tool is a skip with a reason. With CI=1 a missing rustfmt or clippy is a failure.";
@@ -59,6 +59,10 @@ enum Task {
     Firmware(tasks::firmware::Args),
     /// libFuzzer on every boundary that takes hostile bytes; --all --seconds 20 is what CI does
     Fuzz(tasks::fuzz::Args),
+    /// Changes to the pure crates that no test notices, by cargo-mutants
+    Mutants(tasks::mutants::Args),
+    /// Which lines of the pure crates their tests reach, by cargo-llvm-cov
+    Cov(tasks::cov::Args),
     /// criterion; --save NAME records, --baseline NAME compares; --counts counts instructions
     Bench(tasks::bench::Args),
     /// rustdoc with warnings denied; --open shows it
@@ -77,6 +81,8 @@ fn main() -> ExitCode {
         Task::Conformance(args) => tasks::conformance::run(&args),
         Task::Firmware(args) => tasks::firmware::run(&args),
         Task::Fuzz(args) => tasks::fuzz::run(&args),
+        Task::Mutants(args) => tasks::mutants::run(&args),
+        Task::Cov(args) => tasks::cov::run(&args),
         Task::Bench(args) => tasks::bench::run(&args).map(|()| 0),
         Task::Doc(args) => tasks::doc::run(&args).map(|()| 0),
     };

@@ -45,6 +45,19 @@ pub(crate) const DENY: Tool = Tool {
     needed: false,
 };
 
+/// `cargo llvm-cov`.
+pub(crate) const LLVM_COV: Tool = Tool {
+    name: "llvm-cov",
+    install: "cargo install --locked cargo-llvm-cov; rustup component add llvm-tools",
+    needed: false,
+};
+/// `cargo mutants`.
+pub(crate) const MUTANTS: Tool = Tool {
+    name: "mutants",
+    install: "cargo install --locked cargo-mutants",
+    needed: false,
+};
+
 impl Tool {
     /// Whether the tool can be started.
     pub(crate) fn is_present(self) -> bool {
