@@ -237,7 +237,7 @@ fn process(
     let mut child = command
         .stderr(Stdio::piped())
         .spawn()
-        .context("cannot start the target")?;
+        .with_context(|| format!("cannot start {}", target.name()))?;
     let stderr = child.stderr.take().context("the target has no output")?;
     let deadline = Instant::now() + Duration::from_secs(seconds) + GRACE;
     thread::scope(|scope| {

@@ -46,7 +46,8 @@ impl Crash {
     /// Makes the input smaller and says what it is. `None` without an input.
     pub(crate) fn study(target: &Target, output: &Output, place: &Place) -> Option<Self> {
         let original = output.artifact.as_deref()?;
-        let file = smaller(target, original, output, place).unwrap_or_else(|| original.to_owned());
+        let (file, output) =
+            smaller(target, original, output, place).unwrap_or_else(|| (original.to_owned(), output.clone()));
         let data = std::fs::read(&file).unwrap_or_default();
         Some(Self {
             target: target.name().to_owned(),
@@ -81,8 +82,8 @@ impl Crash {
     }
 }
 
-/// A smaller input with the same cause, if there is one.
-fn smaller(target: &Target, original: &Path, output: &Output, place: &Place) -> Option<PathBuf> {
+/// A smaller input with the same cause, if there is one, and what it prints.
+fn smaller(target: &Target, original: &Path, output: &Output, place: &Place) -> Option<(PathBuf, Output)> {
     // One that takes long or much memory takes it again at each attempt.
     if kind(original) != "crash" {
         return None;
@@ -96,8 +97,8 @@ fn smaller(target: &Target, original: &Path, output: &Output, place: &Place) -> 
     command.arg(original);
     read(&mut command, Duration::from_secs(MINIMIZE + 2 * INPUT_LIMIT)).ok()?;
     let again = again(target, &small, place).ok()?;
-    let is_same = small.is_file() && again.location == output.location && again.cause() == output.cause();
-    is_same.then_some(small)
+    let is_same = small.is_file() && again.key() == output.key();
+    is_same.then_some((small, again))
 }
 
 /// Runs one input in the target's program.
@@ -191,10 +192,8 @@ pub(crate) fn triage(targets: &[Target], place: &Place) -> Result<bool> {
                 println!("{}: ends well now", short(&file).display());
                 continue;
             }
-            groups
-                .entry((target.name().to_owned(), output.cause()))
-                .or_default()
-                .push(file);
+            let group = groups.entry((target.name().to_owned(), output.key().to_owned()));
+            group.or_insert_with(|| (output.cause(), Vec::new())).1.push(file);
         }
     }
     print!(
@@ -206,13 +205,13 @@ pub(crate) fn triage(targets: &[Target], place: &Place) -> Result<bool> {
     Ok(total > well)
 }
 
-/// Inputs by target and cause.
-type Groups = BTreeMap<(String, String), Vec<PathBuf>>;
+/// Inputs by target and place, with one of their messages.
+type Groups = BTreeMap<(String, String), (String, Vec<PathBuf>)>;
 
 /// Each cause once, with its smallest input.
 fn listed(groups: Groups, len: impl Fn(&Path) -> u64) -> String {
     let mut text = String::new();
-    for ((target, cause), files) in groups {
+    for ((target, _), (cause, files)) in groups {
         let Some(smallest) = files.iter().min_by_key(|file| (len(file), file.to_path_buf())) else {
             continue;
         };
@@ -232,9 +231,12 @@ mod tests {
     #[test]
     fn each_cause_is_listed_once_with_its_smallest_input() {
         let mut groups = Groups::new();
-        let key = |cause: &str| ("vbt".to_owned(), cause.to_owned());
-        groups.insert(key("a.rs:1:2: one"), vec!["longer".into(), "short".into()]);
-        groups.insert(key("a.rs:3:4: two"), vec!["x".into()]);
+        let mut insert = |place: &str, cause: &str, files: &[&str]| {
+            let files = files.iter().map(PathBuf::from).collect();
+            groups.insert(("vbt".to_owned(), place.to_owned()), (cause.to_owned(), files));
+        };
+        insert("a.rs:1:2", "a.rs:1:2: one", &["longer", "short"]);
+        insert("a.rs:3:4", "a.rs:3:4: two", &["x"]);
         assert_eq!(
             listed(groups, |file| file.as_os_str().len() as u64),
             "vbt: 2 inputs, a.rs:1:2: one\n    cargo xtask fuzz vbt --replay short\n\

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `cargo xtask fuzz`: builds the targets with libFuzzer, runs them in turns and says what came of it.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -193,10 +194,11 @@ fn fuzz(args: &Args, selected: &[Target], flavour: Flavour, place: &Place) -> Re
         flavour.name()
     );
     let (rows, interrupted) = campaign::run(selected, plan, place)?;
+    // One of each cause is made smaller and shown; the others stay in fuzz/artifacts.
     let studied = |row: &campaign::Row| -> Vec<Crash> {
-        row.findings
-            .iter()
-            .filter_map(|output| Crash::study(&row.target, output, place))
+        let mut known = BTreeSet::new();
+        let new = row.findings.iter().filter(|output| known.insert(output.key()));
+        new.filter_map(|output| Crash::study(&row.target, output, place))
             .collect()
     };
     let crashes: Vec<Crash> = rows.iter().flat_map(studied).collect();

@@ -79,14 +79,23 @@ impl Output {
         self.artifact.is_some()
     }
 
-    /// What two findings of one cause have in common: the place, or the message where there is no place.
+    /// What two findings of one cause have in common: the place, or the message where there is no place. A message
+    /// with a place has values of the input in it.
+    pub(crate) fn key(&self) -> &str {
+        self.location.as_deref().unwrap_or_else(|| self.first_line())
+    }
+
+    /// Place and first line of the message.
     pub(crate) fn cause(&self) -> String {
-        let message = self.message.as_deref().unwrap_or("no message");
-        let first = message.lines().next().unwrap_or_default();
         match &self.location {
-            Some(location) => format!("{location}: {first}"),
-            None => first.to_owned(),
+            Some(location) => format!("{location}: {}", self.first_line()),
+            None => self.first_line().to_owned(),
         }
+    }
+
+    fn first_line(&self) -> &str {
+        let message = self.message.as_deref().unwrap_or("no message");
+        message.lines().next().unwrap_or_default()
     }
 }
 
@@ -154,6 +163,7 @@ stat::peak_rss_mb:              62
             output.message.as_deref(),
             Some("assertion `left == right` failed: block 2\n  left: 1\n right: 2")
         );
+        assert_eq!(output.key(), "fuzz/common/src/vbt.rs:17:9");
         assert_eq!(
             output.cause(),
             "fuzz/common/src/vbt.rs:17:9: assertion `left == right` failed: block 2"
@@ -196,7 +206,7 @@ stat::peak_rss_mb:              62
             let output = read(&format!(
                 "{text}artifact_prefix='./'; Test unit written to ./{artifact}\n"
             ));
-            assert_eq!(output.cause(), message);
+            assert_eq!((output.cause().as_str(), output.key()), (message, message));
             assert_eq!(
                 kind(output.artifact.as_deref().unwrap()),
                 artifact.split('-').next().unwrap()
