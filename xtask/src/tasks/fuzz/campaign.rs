@@ -290,6 +290,10 @@ fn prepare(place: &Place, target: &str) -> Result<BTreeSet<PathBuf>> {
     ] {
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
+    // A target without seeds of its own, or a program that knows none, leaves the corpus as it is.
+    let mut seeds = Command::new(&place.input);
+    seeds.args(["seeds", target]).arg(place.of("corpus", target));
+    let _ = seeds.stdout(Stdio::null()).stderr(Stdio::null()).status();
     Ok(files(&place.of("corpus", target)))
 }
 
