@@ -40,6 +40,8 @@ pub struct Target {
     pub run: fn(&[u8]),
     /// The accesses or fields that an input stands for, one a line.
     pub describe: fn(&[u8]) -> String,
+    /// Inputs worth starting from, with a file name each.
+    pub seeds: fn() -> Vec<(String, Vec<u8>)>,
 }
 
 /// Every target, in alphabetical order.

@@ -14,6 +14,7 @@ use igd_fuzz_common::{TARGETS, Target};
 const USAGE: &str = "\
 usage: igd-fuzz-input list                      name, package and summary of each target, separated by tabs
        igd-fuzz-input describe TARGET FILE      what the input stands for
+       igd-fuzz-input seeds TARGET FOLDER       writes the inputs to start from
        igd-fuzz-input replay TARGET PATH...     runs files, and the files of folders
 exit codes: 0 done, 1 a file cannot be read, 2 wrong arguments, 101 an input broke an oracle";
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let result = match args.as_slice() {
         [list] if list == "list" => list_targets(),
         [describe, name, file] if describe == "describe" => with(name, |target| show(target, Path::new(file))),
+        [seeds, name, folder] if seeds == "seeds" => with(name, |target| write(target, Path::new(folder))),
         [replay, name, paths @ ..] if replay == "replay" && !paths.is_empty() => {
             with(name, |target| run(target, paths.iter().map(PathBuf::from).collect()))
         }
@@ -65,6 +67,14 @@ fn list_targets() -> io::Result<u8> {
 fn show(target: &Target, file: &Path) -> io::Result<u8> {
     let text = (target.describe)(&read(file)?);
     writeln!(io::stdout(), "{}", text.trim_end())?;
+    Ok(0)
+}
+
+fn write(target: &Target, folder: &Path) -> io::Result<u8> {
+    fs::create_dir_all(folder)?;
+    for (name, data) in (target.seeds)() {
+        fs::write(folder.join(name), data)?;
+    }
     Ok(0)
 }
 
