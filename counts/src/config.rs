@@ -5,8 +5,9 @@ use std::hint::black_box;
 
 use lpc_bridge::{Identity as Bridge, Overlay, Pch};
 use pci_model::{
-    Bar, BarKind, BarMap, BarStep, Bdf, Bus, Capability, ConfigAccess, ConfigMechanism, ConfigSpace, Ecam, Effects, Express,
-    ExpressKind, Function, FunctionBuilder, Identity, Msi, PortEffects, PowerManagement, ResetControl, Rules, Width,
+    Bar, BarKind, BarMap, BarStep, Bdf, Bus, Capability, ConfigAccess, ConfigMechanism, ConfigSpace, Ecam, Effects,
+    Express, ExpressKind, Function, FunctionBuilder, Identity, Msi, PortEffects, PowerManagement, ResetControl, Rules,
+    Width,
 };
 
 use super::Case;
@@ -101,12 +102,7 @@ mod counted {
     }
 
     #[inline(never)]
-    pub(super) fn port_write(
-        ports: &mut ConfigMechanism,
-        offset: u16,
-        data: &[u8],
-        bus: &mut PortBus,
-    ) -> PortEffects {
+    pub(super) fn port_write(ports: &mut ConfigMechanism, offset: u16, data: &[u8], bus: &mut PortBus) -> PortEffects {
         ports.port_write(offset, data, bus)
     }
 

@@ -103,7 +103,12 @@ fn dma(name: &'static str, len: usize) -> Case {
         move || {
             // The device stores its status over the control field.
             memory.write_slice(&descriptor, DESCRIPTOR).unwrap();
-            counted::write(&mut device, black_box(PORT_DMA + 4), black_box(&start), black_box(&memory))
+            counted::write(
+                &mut device,
+                black_box(PORT_DMA + 4),
+                black_box(&start),
+                black_box(&memory),
+            )
         }
     };
     let effects = run();

@@ -93,7 +93,12 @@ fn bar0_read(name: &'static str, offset: u64, expected: u64) -> Case {
     let igd = IgdDevice::new(&setup());
     assert_eq!(counted::bar0_read(&igd, offset, 2, HARDWARE), expected);
     Case::new(name, move || {
-        black_box(counted::bar0_read(&igd, black_box(offset), black_box(2), black_box(HARDWARE)));
+        black_box(counted::bar0_read(
+            &igd,
+            black_box(offset),
+            black_box(2),
+            black_box(HARDWARE),
+        ));
     })
 }
 
@@ -168,7 +173,13 @@ fn facts() -> HostFacts {
         (0xfc, &0x7bff_0018_u32.to_le_bytes()),
     ]);
     let bars = [(0, 16 << 20), (2, 256 << 20), (4, 64)];
-    device.bars = bars.map(|(index, size)| BarFacts { index, size, mmap: vec![] }).to_vec();
+    device.bars = bars
+        .map(|(index, size)| BarFacts {
+            index,
+            size,
+            mmap: vec![],
+        })
+        .to_vec();
     let mut opregion = b"IntelGraphicsMem\x08\0\0\0\0\0\0\x02".to_vec();
     opregion.resize(8192, 0);
     device.opregion = Some(OpRegionBytes::new(opregion).unwrap());

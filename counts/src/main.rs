@@ -49,7 +49,12 @@ impl Case {
 
 fn main() {
     let wanted: Vec<String> = env::args().skip(1).collect();
-    let groups = [config::cases(), firmware::cases(), graphics::cases(), interrupts::cases()];
+    let groups = [
+        config::cases(),
+        firmware::cases(),
+        graphics::cases(),
+        interrupts::cases(),
+    ];
     for mut case in groups.into_iter().flatten() {
         if !wanted.is_empty() && !wanted.iter().any(|name| name == case.name) {
             continue;

@@ -146,7 +146,11 @@ impl Overlay {
         core::iter::from_fn(move || {
             let start = at + self.covered.get(at..)?.iter().position(|covered| *covered != 0)?;
             let covered = self.covered.get(start..)?;
-            let end = start + covered.iter().position(|covered| *covered == 0).unwrap_or(covered.len());
+            let end = start
+                + covered
+                    .iter()
+                    .position(|covered| *covered == 0)
+                    .unwrap_or(covered.len());
             at = end;
             Some((u16::try_from(start).ok()?, self.value.get(start..end)?))
         })
@@ -175,7 +179,10 @@ impl Overlay {
             let mut dword = [0; 4];
             match bytes.get(start..).and_then(<[u8]>::first_chunk) {
                 Some(bytes) => dword = *bytes,
-                None => dword.iter_mut().zip(bytes.iter().skip(start)).for_each(|(to, from)| *to = *from),
+                None => dword
+                    .iter_mut()
+                    .zip(bytes.iter().skip(start))
+                    .for_each(|(to, from)| *to = *from),
             }
             u32::from_le_bytes(dword)
         };

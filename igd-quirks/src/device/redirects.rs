@@ -42,7 +42,11 @@ impl Redirects {
         self.0.extend(free.into_iter().filter_map(|(start, last)| {
             let distance = u16::try_from(start.checked_sub(first)?).ok()?;
             let config = config.checked_add(distance)?;
-            Some(Run { first: start, last, config })
+            Some(Run {
+                first: start,
+                last,
+                config,
+            })
         }));
         self.0.sort_unstable_by_key(|run| run.first);
     }

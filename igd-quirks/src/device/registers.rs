@@ -166,7 +166,9 @@ impl Registers {
     /// Which of the `len` bytes at `offset` are emulated, one bit each. An access has at most 8 bytes.
     pub(super) fn lanes(&self, view: View, offset: u64, len: usize) -> u8 {
         let owned = self.owned(view, offset, len).to_le_bytes();
-        (0..8).zip(owned).fold(0, |lanes, (lane, byte)| lanes | (byte & 1) << lane)
+        (0..8)
+            .zip(owned)
+            .fold(0, |lanes, (lane, byte)| lanes | (byte & 1) << lane)
     }
 
     /// Which bits of the `len` bytes at `offset` are emulated.
@@ -231,11 +233,14 @@ impl Registers {
             View::Bar0 => bar0,
         };
         let len = len.min(8);
-        window.near(offset, len).iter().filter_map(move |(field, start, field_len)| {
-            let part = Part::new(*field, *start, *field_len, offset, len)?;
-            let is_seen = view == View::Config || *field != Field::GgcHigh || covers(offset, len);
-            is_seen.then_some(part)
-        })
+        window
+            .near(offset, len)
+            .iter()
+            .filter_map(move |(field, start, field_len)| {
+                let part = Part::new(*field, *start, *field_len, offset, len)?;
+                let is_seen = view == View::Config || *field != Field::GgcHigh || covers(offset, len);
+                is_seen.then_some(part)
+            })
     }
 }
 

@@ -105,7 +105,10 @@ impl Baseline {
             } = row;
             let name = format!("\"{name}\"");
             // Writing to a string does not fail.
-            let _ = write!(text, "{name:<width$} = {{ instructions = {instructions:.2}, bound = {bound:.0}");
+            let _ = write!(
+                text,
+                "{name:<width$} = {{ instructions = {instructions:.2}, bound = {bound:.0}"
+            );
             if let Some(goal) = goal {
                 let _ = write!(text, ", goal = {goal}");
             }
@@ -132,7 +135,9 @@ impl Baseline {
             let goal = row.goal.map_or_else(String::new, |goal| goal.to_string());
             let mark = match row {
                 Row { bound, .. } if count > bound => {
-                    wrong.push(format!("{name} takes {count:.2} instructions, at most {bound} are expected"));
+                    wrong.push(format!(
+                        "{name} takes {count:.2} instructions, at most {bound} are expected"
+                    ));
                     "  TOO MANY"
                 }
                 Row { goal: Some(goal), .. } if count > goal => "  above the goal",

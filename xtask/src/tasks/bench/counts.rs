@@ -22,9 +22,9 @@ pub(crate) fn missing() -> Option<String> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Some("the counts are those of Linux on x86_64".into());
     }
-    version("valgrind").is_none().then(|| {
-        "valgrind is not installed: apt-get install valgrind, or your system's package of that name".into()
-    })
+    version("valgrind")
+        .is_none()
+        .then(|| "valgrind is not installed: apt-get install valgrind, or your system's package of that name".into())
 }
 
 /// What a program says about its version.
@@ -48,7 +48,10 @@ pub(crate) fn run(save: bool, filter: Option<&str>) -> Result<()> {
     let baseline = Baseline::parse(&text).with_context(|| BASELINE.to_owned())?;
     let mut counts = count()?;
     if save {
-        ensure!(filter.is_none(), "--counts --save records all cases: leave the filter away");
+        ensure!(
+            filter.is_none(),
+            "--counts --save records all cases: leave the filter away"
+        );
         let versions = [version("rustc"), version("valgrind")].into_iter().flatten();
         let recorded = baseline.recorded(&counts, versions.collect::<Vec<_>>().join(", "));
         fs::write(&path, recorded.print()).with_context(|| format!("cannot write {BASELINE}"))?;
@@ -81,9 +84,15 @@ fn count() -> Result<Vec<(String, f64)>> {
     command.arg(format!("--dump-before={BOUNDARY}"));
     command.arg(format!("--callgrind-out-file={}", dumps.display()));
     command.arg(target.join("release").join("igd-counts"));
-    let output = command.env(TUNABLES.0, TUNABLES.1).output().context("cannot start valgrind")?;
+    let output = command
+        .env(TUNABLES.0, TUNABLES.1)
+        .output()
+        .context("cannot start valgrind")?;
     if !output.status.success() {
-        bail!("igd-counts under valgrind: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "igd-counts under valgrind: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     let dumps = fs::read_to_string(&dumps).with_context(|| format!("cannot read {}", dumps.display()))?;
     pair(&String::from_utf8_lossy(&output.stdout), &dumps)
@@ -93,7 +102,12 @@ fn count() -> Result<Vec<(String, f64)>> {
 fn pair(cases: &str, dumps: &str) -> Result<Vec<(String, f64)>> {
     let totals = dumps.lines().filter_map(|line| line.strip_prefix("totals: "));
     let totals: Vec<u32> = totals
-        .map(|total| total.trim().parse().with_context(|| format!("callgrind counted {total:?}")))
+        .map(|total| {
+            total
+                .trim()
+                .parse()
+                .with_context(|| format!("callgrind counted {total:?}"))
+        })
         .collect::<Result<_>>()?;
     let cases: Vec<&str> = cases.lines().collect();
     // One more at the end, of what is left to do after the last case.
