@@ -5,12 +5,14 @@
 //! - `ports/*`: an address and a data access through mechanism #1, on a bus of 4, 32 and 256 functions
 //! - `ecam/*`: a dword through the memory-mapped window
 //! - `decode/*`: memory decoding turned off and on again, and a BAR moved, each with its steps
+//! - `carve/*`: the pieces of a BAR of 16 MiB with 1 and with 64 trapped ranges
 //! - `msix/*`: a dword of the MSI-X table, and a raised vector
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at what should not happen")]
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use pci_model::carve::{Carving, Mappable, PageSize, Span};
 use pci_model::{
     Bar, BarKind, BarMap, BarStep, Bdf, Bus, Capability, ConfigAccess, ConfigMechanism, ConfigSpace, Ecam, Express,
     ExpressKind, Function, FunctionBuilder, Identity, Msi, MsixControl, MsixTable, PowerManagement, ResetControl,
@@ -162,6 +164,21 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn carving(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("carve");
+    for traps in [1_u64, 64] {
+        let trapped: Vec<Span> = (0..traps).map(|trap| Span::new(0x10_8040 + 0x2000 * trap, 4)).collect();
+        let page = PageSize::new(0x1000).unwrap();
+        group.bench_function(BenchmarkId::new("pieces", traps), |bench| {
+            bench.iter(|| {
+                let carving = Carving::new(16 << 20, page, Mappable::Whole, black_box(&trapped)).unwrap();
+                carving.pieces().count()
+            });
+        });
+    }
+    group.finish();
+}
+
 fn msix(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("msix");
     let mut table = MsixTable::<64>::new();
@@ -187,5 +204,5 @@ fn msix(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, function, ports, ecam, decode, msix);
+criterion_group!(benches, function, ports, ecam, decode, carving, msix);
 criterion_main!(benches);

@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// Measures for less than a second each: enough to see that everything runs
     #[arg(long)]
     quick: bool,
+    /// Runs the benchmarks of this package only; may be given more than once
+    #[arg(short, long = "package", value_name = "PACKAGE", conflicts_with = "counts")]
+    packages: Vec<String>,
     /// Runs only benchmarks whose names hold this
     #[arg(value_name = "FILTER")]
     filter: Option<String>,
@@ -34,9 +37,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.counts {
         return counts::run(args.save.is_some(), args.filter.as_deref());
     }
-    let packages: Vec<_> = packages()?.into_iter().filter(|package| package.benches).collect();
+    let is_asked = |name: &String| args.packages.is_empty() || args.packages.contains(name);
+    let mut packages = packages()?;
+    packages.retain(|package| package.benches && is_asked(&package.name));
     if packages.is_empty() {
-        bail!("no package has benchmarks");
+        bail!("no such package has benchmarks");
     }
     // The test harness of a library refuses criterion's options: ask for the benchmarks alone.
     let mut command = cargo(["bench", "--all-features", "--bench", "*"]);
