@@ -21,11 +21,12 @@ Examples:
   cargo xtask conformance run fwcfg          one group of it
   cargo xtask firmware                       SeaBIOS boots on both boards; needs /dev/kvm and the package seabios
   cargo xtask bench --counts                 instructions of the hot paths; needs valgrind
+  cargo xtask lab --list                     what it tries on the real vfio-pci, without a GPU
   cargo xtask conformance --help             what igd-conformance itself can do
 
 Exit codes:
   0  as expected     1  something failed     2  wrong arguments
-  100  `fuzz` found something, a change survived `mutants`, `cov` is under its bound
+  100  `fuzz` or `lab` found something, a change survived `mutants`, `cov` is under its bound
   `conformance` and `firmware` have those of igd-conformance: 4 nothing selected, 100 unexpected results
 
 A missing optional tool is a skip with a reason. With CI=1 a missing rustfmt or clippy is a failure.";
@@ -63,6 +64,8 @@ enum Task {
     Mutants(tasks::mutants::Args),
     /// Which lines of the pure crates their tests reach, by cargo-llvm-cov
     Cov(tasks::cov::Args),
+    /// Our VMM on the kernel's own VFIO and KVM, in an emulated machine with a simulated device
+    Lab(tasks::lab::Args),
     /// criterion; --save NAME records, --baseline NAME compares; --counts counts instructions
     Bench(tasks::bench::Args),
     /// rustdoc with warnings denied; --open shows it
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Task::Fuzz(args) => tasks::fuzz::run(&args),
         Task::Mutants(args) => tasks::mutants::run(&args),
         Task::Cov(args) => tasks::cov::run(&args),
+        Task::Lab(args) => tasks::lab::run(&args),
         Task::Bench(args) => tasks::bench::run(&args).map(|()| 0),
         Task::Doc(args) => tasks::doc::run(&args).map(|()| 0),
     };

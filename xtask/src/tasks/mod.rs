@@ -8,6 +8,7 @@ pub(crate) mod cov;
 pub(crate) mod doc;
 pub(crate) mod firmware;
 pub(crate) mod fuzz;
+pub(crate) mod lab;
 pub(crate) mod lint;
 pub(crate) mod mutants;
 pub(crate) mod test;

@@ -31,7 +31,13 @@ pub(super) fn failures(scenario: &Scenario, code: Option<i32>, files: &Files, pl
         failures.push(format!("it ended as {end} instead of {}", scenario.end));
     }
     match &scenario.placed {
-        Some(placed) => failures.extend(misplaced(placed, &status, &log, files)),
+        Some(placed) => {
+            let artefacts = Artefacts {
+                opregion: &files.opregion,
+                host_opregion: &files.host_opregion,
+            };
+            failures.extend(misplaced(placed, &status, &log, artefacts));
+        }
         None if log.contains(LAST_WORDS) => failures.push("SeaBIOS was through before".to_owned()),
         None => {}
     }
@@ -41,8 +47,17 @@ pub(super) fn failures(scenario: &Scenario, code: Option<i32>, files: &Files, pl
     failures
 }
 
+/// The OpRegion in the guest and in the host.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::tasks) struct Artefacts<'a> {
+    /// Guest memory at ASLS.
+    pub(in crate::tasks) opregion: &'a Path,
+    /// The OpRegion that the device has.
+    pub(in crate::tasks) host_opregion: &'a Path,
+}
+
 /// What does not lie where it has to in guest memory.
-fn misplaced(placed: &Placed, status: &Value, log: &str, files: &Files) -> Vec<String> {
+pub(in crate::tasks) fn misplaced(placed: &Placed, status: &Value, log: &str, files: Artefacts<'_>) -> Vec<String> {
     let mut failures = Vec::new();
     let (asls, bdsm) = (field(status, "asls"), field(status, "bdsm"));
     let said = [("ASLS", asls, told(log, OPREGION)), ("BDSM", bdsm, told(log, BDSM))];
@@ -59,7 +74,7 @@ fn misplaced(placed: &Placed, status: &Value, log: &str, files: &Files) -> Vec<S
             placed.stolen_mib
         ));
     }
-    let opregion = fs::read(&files.host_opregion).unwrap_or_default();
+    let opregion = fs::read(files.host_opregion).unwrap_or_default();
     let base = bdsm.map(|bdsm| bdsm & BDSM_BITS);
     let ranges = [
         ("the OpRegion", asls, opregion.len() as u64),
@@ -79,7 +94,7 @@ fn misplaced(placed: &Placed, status: &Value, log: &str, files: &Files) -> Vec<S
     if let Some(expected) = placed.base.filter(|expected| base != Some(*expected)) {
         failures.push(format!("stolen memory is at {base:x?} instead of {expected:#x}"));
     }
-    failures.extend(altered(&opregion, placed.cleared, &files.opregion));
+    failures.extend(altered(&opregion, placed.cleared, files.opregion));
     failures
 }
 

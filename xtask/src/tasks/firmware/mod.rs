@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `cargo xtask firmware`: the distribution's SeaBIOS on our VMM under KVM, with a simulated device.
 
-mod checks;
-mod scenarios;
+pub(super) mod checks;
+pub(super) mod scenarios;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -109,7 +109,7 @@ pub(crate) fn missing() -> Option<String> {
     (!is_there()).then(|| "no SeaBIOS: install the package seabios".to_owned())
 }
 
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output();
     id.is_ok_and(|id| id.stdout.trim_ascii() == b"0")
 }

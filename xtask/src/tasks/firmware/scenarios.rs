@@ -22,19 +22,19 @@ impl Device {
 
 /// What has to lie in guest memory.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Placed {
+pub(in crate::tasks) struct Placed {
     /// Whether the firmware places it, and says where.
-    pub(super) is_told: bool,
+    pub(in crate::tasks) is_told: bool,
     /// Stolen memory in MiB.
-    pub(super) stolen_mib: u64,
+    pub(in crate::tasks) stolen_mib: u64,
     /// Where stolen memory has to be, if not anywhere.
-    pub(super) base: Option<u64>,
+    pub(in crate::tasks) base: Option<u64>,
     /// What the plan takes out of the OpRegion: offsets, and the bits that are 0 then.
-    pub(super) cleared: &'static [(usize, u8)],
+    pub(in crate::tasks) cleared: &'static [(usize, u8)],
 }
 
 /// MBOX without mailbox 2: a guest's SWSCI would reach the host's firmware.
-const NO_SWSCI: &[(usize, u8)] = &[(0x58, 1 << 1)];
+pub(in crate::tasks) const NO_SWSCI: &[(usize, u8)] = &[(0x58, 1 << 1)];
 
 const KBL: Placed = Placed {
     is_told: true,

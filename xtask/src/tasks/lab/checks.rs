@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What has to come out of the steps.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::facts::{Known, Now, differences};
+use super::scenarios::{Case, Check, STOLEN_MIB};
+use crate::tasks::firmware::checks::{Artefacts, misplaced};
+use crate::tasks::firmware::scenarios::{NO_SWSCI, Placed};
+
+const DEVICE: &str = "addr=0x2,x-igd-opregion=on";
+
+/// What the kernel and the machine around it make of the device.
+const KNOWN: &[Known] = &[];
+
+/// Where a scenario's results are, and what to compare them with.
+#[derive(Debug)]
+pub(super) struct Results<'a> {
+    /// What the step left.
+    pub(super) folder: &'a Path,
+    /// `igd-vmm`.
+    pub(super) vmm: &'a Path,
+    /// The facts of the device without a kernel between.
+    pub(super) facts: &'a Path,
+    /// The OpRegion as it lies in the host's memory.
+    pub(super) opregion: &'a Path,
+}
+
+/// What is not as expected.
+pub(super) fn failures(check: Check, results: &Results<'_>) -> Vec<String> {
+    let folder = results.folder;
+    let Ok(code) = fs::read_to_string(folder.join("code")) else {
+        return vec!["the step did not come to its end".to_owned()];
+    };
+    let mut failures = Vec::new();
+    if code.trim() != "0" {
+        let said = [text(&folder.join("err.txt")), text(&folder.join("out.txt"))].concat();
+        failures.push(format!(
+            "exit code {}: {}",
+            code.trim(),
+            said.lines().last().unwrap_or("it said nothing")
+        ));
+    }
+    failures.extend(match check {
+        Check::Facts => facts(results),
+        Check::Plan => plan(results),
+        Check::Run(descriptors) => {
+            let mut failures = ran(results);
+            let open = text(&folder.join("fds.txt"));
+            let missing = descriptors.iter().filter(|name| !open.contains(**name));
+            failures.extend(missing.map(|name| format!("the VMM has no {name} open")));
+            failures
+        }
+        Check::Killed => {
+            let mut failures = ran(results);
+            if !text(&folder.join("log.first")).contains("SeaBIOS") {
+                failures.push("the first VMM was killed before its firmware ran".to_owned());
+            }
+            failures
+        }
+        Check::Cases(cases) => cases.iter().flat_map(|case| failed(case, folder)).collect(),
+        Check::Driver(words) => said("serial.log", &text(&folder.join("serial.log")), words),
+    });
+    failures
+}
+
+fn text(path: &Path) -> String {
+    fs::read(path).map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn json(path: &Path) -> Option<Value> {
+    serde_json::from_str(&text(path)).ok()
+}
+
+fn facts(results: &Results<'_>) -> Vec<String> {
+    match (json(&results.folder.join("facts.json")), json(results.facts)) {
+        (Some(found), Some(expected)) => differences(&found, &expected, KNOWN),
+        _ => vec!["there are no facts to compare".to_owned()],
+    }
+}
+
+/// The plan that was made in the machine is that of its facts.
+fn plan(results: &Results<'_>) -> Vec<String> {
+    let mut command = Command::new(results.vmm);
+    command.args(["plan", "--json", "--device", DEVICE, "--facts"]);
+    let output = command
+        .arg(results.folder.join("facts.json"))
+        .stdin(Stdio::null())
+        .output();
+    let output = match output {
+        Ok(output) if output.status.success() => output,
+        Ok(output) => {
+            return vec![format!(
+                "no plan here: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            )];
+        }
+        Err(error) => return vec![format!("igd-vmm plan: {error}")],
+    };
+    let here: Option<Value> = serde_json::from_slice(&output.stdout).ok();
+    let there = json(&results.folder.join("plan.json"));
+    if here.is_none() || here != there {
+        return vec!["the plan in the machine is not the one that its facts give here".to_owned()];
+    }
+    Vec::new()
+}
+
+/// SeaBIOS ran to its end, and everything is in its place.
+fn ran(results: &Results<'_>) -> Vec<String> {
+    let file = |name: &str| results.folder.join(name);
+    let mut failures = Vec::new();
+    let Some(status) = json(&file("status.json")) else {
+        return vec!["the VMM left no status".to_owned()];
+    };
+    let end = status.get("end").and_then(Value::as_str).unwrap_or("unknown");
+    if end != "stopped" {
+        failures.push(format!("it ended as {end}"));
+    }
+    for (name, pointer) in [
+        ("accesses to BARs are trapped", "/accesses/bars"),
+        ("accesses were refused", "/refused"),
+    ] {
+        let count = status.pointer(pointer).and_then(Value::as_u64);
+        if count != Some(0) {
+            failures.push(format!(
+                "{} {name}",
+                count.map_or("unknown".to_owned(), |count| count.to_string())
+            ));
+        }
+    }
+    let artefacts = Artefacts {
+        opregion: &file("opregion"),
+        host_opregion: results.opregion,
+    };
+    let placed = Placed {
+        is_told: true,
+        stolen_mib: STOLEN_MIB,
+        base: None,
+        cleared: NO_SWSCI,
+    };
+    failures.extend(misplaced(&placed, &status, &text(&file("log")), artefacts));
+    failures
+}
+
+fn failed(case: &Case, folder: &Path) -> Vec<String> {
+    let output = text(&folder.join(format!("{}.out", case.name)));
+    let code = text(&folder.join(format!("{}.code", case.name)));
+    let mut failures = said(case.name, &output, case.words);
+    if code.trim() != case.code.to_string() {
+        failures.push(format!(
+            "{}: exit code {} instead of {}",
+            case.name,
+            code.trim(),
+            case.code
+        ));
+    }
+    failures
+}
+
+fn said(name: &str, output: &str, words: &[&str]) -> Vec<String> {
+    let missing = words.iter().filter(|words| !output.contains(**words));
+    let last = output.trim().lines().last().unwrap_or("nothing");
+    missing
+        .map(|words| format!("{name} does not say `{words}`, but: {last}"))
+        .collect()
+}
+
+/// The OpRegion's file, whose length a step needs.
+pub(super) fn opregion(folder: &Path) -> PathBuf {
+    folder.join("host-opregion.bin")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("lab-checks-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::write(self.0.join(name), text).unwrap();
+        }
+
+        fn failures(&self, check: Check) -> Vec<String> {
+            let results = Results {
+                folder: &self.0,
+                vmm: Path::new("/nonexistent"),
+                facts: &self.0.join("expected.json"),
+                opregion: &self.0.join("host"),
+            };
+            failures(check, &results)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_step_that_left_nothing_has_failed() {
+        let folder = Folder::new("nothing");
+        let every = [
+            Check::Facts,
+            Check::Plan,
+            Check::Run(&[]),
+            Check::Killed,
+            Check::Cases(&[]),
+        ];
+        for check in every {
+            assert_eq!(folder.failures(check).len(), 1, "{check:?}");
+        }
+        folder.write("code", "0\n");
+        for check in [Check::Facts, Check::Plan, Check::Run(&[]), Check::Driver(&["x"])] {
+            assert_ne!(folder.failures(check), [""; 0], "{check:?}");
+        }
+    }
+
+    #[test]
+    fn a_case_needs_its_code_and_its_words() {
+        const CASE: Case = Case {
+            name: "one",
+            code: 3,
+            words: &["ulimit -l", "8 MiB"],
+        };
+        let folder = Folder::new("case");
+        folder.write("code", "0\n");
+        folder.write("one.out", "first\nraise it with ulimit -l to 8 MiB\n");
+        folder.write("one.code", "3\n");
+        assert_eq!(folder.failures(Check::Cases(&[CASE])), [""; 0]);
+        folder.write("one.code", "0\n");
+        folder.write("one.out", "first\nraise it with ulimit -l\n");
+        let failures = folder.failures(Check::Cases(&[CASE]));
+        assert_eq!(failures.len(), 2);
+        assert!(failures[0].contains("`8 MiB`") && failures[1].contains("exit code 0 instead of 3"));
+    }
+
+    #[test]
+    fn a_trapped_bar_and_a_wrong_end_are_seen() {
+        let folder = Folder::new("run");
+        folder.write("code", "1\n");
+        folder.write("out.txt", "no\n");
+        folder.write(
+            "status.json",
+            r#"{ "end": "timed-out", "accesses": { "bars": 3 }, "refused": 0 }"#,
+        );
+        folder.write("fds.txt", "7 -> /dev/vfio/vfio\n");
+        let failures = folder
+            .failures(Check::Run(&["/dev/vfio/vfio", "/dev/iommu"]))
+            .join("\n");
+        for expected in [
+            "exit code 1: no",
+            "timed-out",
+            "3 accesses to BARs",
+            "no /dev/iommu open",
+            "ASLS",
+        ] {
+            assert!(failures.contains(expected), "{expected} is not in {failures}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The scenarios, and the machines that they run in.
+
+use std::time::Duration;
+
+/// Where the host's firmware left the OpRegion and stolen memory; 48 MiB from BDSM on are kept from the kernel.
+pub(super) const ASLS: u32 = 0x3f00_0000;
+pub(super) const BDSM: u32 = 0x3d00_0000;
+/// Stolen memory of the simulated devices in MiB.
+pub(super) const STOLEN_MIB: u64 = 32;
+
+/// A simulated device of the machine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Device {
+    /// Slot and function, as QEMU wants them.
+    pub(super) slot: &'static str,
+    pub(super) profile: &'static str,
+    /// Arguments of igd-sim; the last of two counts.
+    pub(super) more: &'static [&'static str],
+}
+
+impl Device {
+    /// What igd-sim is told.
+    pub(super) fn args(&self) -> Vec<String> {
+        let mut args = vec!["--profile".to_owned(), self.profile.to_owned()];
+        args.extend(["--stolen-base".to_owned(), format!("{BDSM:#x}")]);
+        if !self.more.contains(&"--asls") {
+            args.extend(["--asls".to_owned(), format!("{ASLS:#x}")]);
+        }
+        args.extend(self.more.iter().map(|arg| (*arg).to_owned()));
+        args
+    }
+}
+
+/// Whose kernel runs in the machine.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, clap::ValueEnum)]
+pub(super) enum Kernel {
+    /// Debian's
+    Stock,
+    /// Built from Debian's source, with iommufd and cdev
+    Own,
+}
+
+/// A machine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Boot {
+    pub(super) name: &'static str,
+    /// The only kernel that will do.
+    pub(super) kernel: Option<Kernel>,
+    pub(super) devices: &'static [Device],
+    pub(super) memory_mib: u32,
+    /// Whether a guest with a graphics driver is in the initial RAM disk.
+    pub(super) has_guest: bool,
+    pub(super) limit: Duration,
+}
+
+/// Something to find out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    pub(super) text: &'static str,
+    pub(super) boot: &'static Boot,
+    /// The script below `conformance/lab/steps`.
+    pub(super) step: &'static str,
+    pub(super) check: Check,
+    /// Whether it runs if nothing is asked for.
+    pub(super) is_default: bool,
+}
+
+/// What has to come out.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Check {
+    /// The facts of the same device without a kernel between.
+    Facts,
+    /// The plan from the facts.
+    Plan,
+    /// SeaBIOS places everything; these descriptors are among those of the VMM.
+    Run(&'static [&'static str]),
+    /// A second VMM does, right after the first was killed.
+    Killed,
+    /// Each case ends with its code and says these words.
+    Cases(&'static [Case]),
+    /// The guest's driver says these words.
+    Driver(&'static [&'static str]),
+}
+
+/// A run that is to fail, or to warn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    pub(super) code: i32,
+    pub(super) words: &'static [&'static str],
+}
+
+const KBL: Device = Device {
+    slot: "02.0",
+    profile: "kbl",
+    more: &[],
+};
+const TGL: Device = Device {
+    slot: "02.0",
+    profile: "tgl",
+    more: &[],
+};
+
+static MACHINE: Boot = Boot {
+    name: "machine",
+    kernel: None,
+    devices: &[
+        KBL,
+        Device {
+            slot: "04.0",
+            profile: "kbl",
+            more: &["--class", "0x038000"],
+        },
+        Device {
+            slot: "05.0",
+            profile: "kbl",
+            more: &["--asls", "0"],
+        },
+        // Reserved memory without an OpRegion.
+        Device {
+            slot: "06.0",
+            profile: "kbl",
+            more: &["--asls", "0x3d800000"],
+        },
+    ],
+    memory_mib: 1024,
+    has_guest: false,
+    limit: Duration::from_secs(240),
+};
+
+static CDEV: Boot = Boot {
+    name: "cdev",
+    kernel: Some(Kernel::Own),
+    devices: &[KBL],
+    memory_mib: 1024,
+    has_guest: false,
+    limit: Duration::from_secs(180),
+};
+
+const LINUX: Boot = Boot {
+    name: "linux-kbl",
+    kernel: Some(Kernel::Stock),
+    devices: &[KBL],
+    memory_mib: 1536,
+    has_guest: true,
+    limit: Duration::from_secs(300),
+};
+static LINUX_KBL: Boot = LINUX;
+static LINUX_TGL: Boot = Boot {
+    name: "linux-tgl",
+    devices: &[TGL],
+    ..LINUX
+};
+
+const CASES: &[Case] = &[
+    Case {
+        name: "class-0380",
+        code: 3,
+        words: &["OpRegion"],
+    },
+    Case {
+        name: "no-opregion",
+        code: 3,
+        words: &["OpRegion"],
+    },
+    Case {
+        name: "bad-signature",
+        code: 1,
+        words: &["dmesg"],
+    },
+    Case {
+        name: "group",
+        code: 1,
+        words: &["0000:00:03.1 (driver virtio-pci)", "bind them to vfio-pci too"],
+    },
+    Case {
+        name: "absent",
+        code: 1,
+        words: &["no such function"],
+    },
+    Case {
+        name: "memlock",
+        code: 1,
+        words: &["ulimit -l"],
+    },
+    Case {
+        name: "no-driver",
+        code: 1,
+        words: &["has no driver", "driverctl"],
+    },
+    Case {
+        name: "other-driver",
+        code: 1,
+        words: &["its driver is pci-stub", "driverctl"],
+    },
+    Case {
+        name: "no-isa-bridge",
+        code: 3,
+        words: &["1f.0"],
+    },
+];
+
+/// Every scenario, in the order in which they run in their machines: the last leaves its machine altered.
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "probe",
+        text: "facts through VFIO are the device's, but for known differences",
+        boot: &MACHINE,
+        step: "probe",
+        check: Check::Facts,
+        is_default: true,
+    },
+    Scenario {
+        name: "plan",
+        text: "the plan is the one that the facts give elsewhere",
+        boot: &MACHINE,
+        step: "plan",
+        check: Check::Plan,
+        is_default: true,
+    },
+    Scenario {
+        name: "run",
+        text: "SeaBIOS places OpRegion and stolen memory; no BAR access is trapped",
+        boot: &MACHINE,
+        step: "run",
+        check: Check::Run(&["/dev/vfio/", "/dev/kvm"]),
+        is_default: true,
+    },
+    Scenario {
+        name: "killed",
+        text: "SIGKILL, and started again at once",
+        boot: &MACHINE,
+        step: "killed",
+        check: Check::Killed,
+        is_default: true,
+    },
+    Scenario {
+        name: "negative",
+        text: "nine ways to fail, each with a message that says what to do",
+        boot: &MACHINE,
+        step: "negative",
+        check: Check::Cases(CASES),
+        is_default: true,
+    },
+    Scenario {
+        name: "cdev",
+        text: "as run, by cdev and iommufd",
+        boot: &CDEV,
+        step: "run",
+        check: Check::Run(&["/dev/vfio/devices/vfio0", "/dev/iommu"]),
+        is_default: false,
+    },
+    Scenario {
+        name: "cdev-killed",
+        text: "as killed, by cdev and iommufd",
+        boot: &CDEV,
+        step: "killed",
+        check: Check::Killed,
+        is_default: false,
+    },
+    Scenario {
+        name: "linux-kbl",
+        text: "i915 in the guest finds OpRegion, VBT and stolen memory (Kaby Lake)",
+        boot: &LINUX_KBL,
+        step: "linux",
+        check: Check::Driver(&["OpRegion", "VBT", "DSM"]),
+        is_default: false,
+    },
+    Scenario {
+        name: "linux-tgl",
+        text: "the same on Tiger Lake",
+        boot: &LINUX_TGL,
+        step: "linux",
+        check: Check::Driver(&["OpRegion", "VBT", "DSM"]),
+        is_default: false,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_steps_exist() {
+        let steps = crate::tools::root().unwrap().join("conformance/lab/steps");
+        for (index, scenario) in SCENARIOS.iter().enumerate() {
+            assert!(
+                steps.join(format!("{}.sh", scenario.step)).is_file(),
+                "{}",
+                scenario.step
+            );
+            let is_same = |other: &&Scenario| other.name == scenario.name;
+            assert_eq!(SCENARIOS.iter().position(|other| is_same(&other)), Some(index));
+        }
+    }
+
+    #[test]
+    fn an_asls_of_its_own_replaces_the_common_one() {
+        let args = |device: &Device| device.args().join(" ");
+        assert!(args(&KBL).ends_with("--asls 0x3f000000"));
+        let devices = MACHINE.devices;
+        assert!(args(&devices[2]).ends_with("--stolen-base 0x3d000000 --asls 0"));
+    }
+}
