@@ -154,16 +154,23 @@ pub fn present(turned_on: bool, region: Option<&[u8]>) -> Result<&[u8], RomAbsen
 }
 
 impl<'a> OptionRom<'a> {
-    /// Walks the images of a ROM. What follows the last image is ignored.
+    /// Walks the images of a ROM. What follows the last image is ignored, and so is what follows others but is no image
+    /// of a PCI device: a host's kernel reads the ROM of the first display from the copy that firmware left at C0000h, of
+    /// the first image alone.
     ///
     /// # Errors
     ///
-    /// [`RomError`] for the first image that is not one.
+    /// [`RomError`] for a first image that is not one, or for one that leaves the ROM.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, RomError> {
         let mut images = Vec::new();
         let mut offset = 0;
         loop {
-            let (image, last) = image_at(bytes, offset)?;
+            let (image, last) = match image_at(bytes, offset) {
+                Err(RomError::Signature { .. } | RomError::Pcir { .. }) if !images.is_empty() => {
+                    return Ok(Self { bytes, images });
+                }
+                found => found?,
+            };
             offset += image.len;
             images.push(image);
             if last {

@@ -74,6 +74,25 @@ fn code_types_print() {
 }
 
 #[test]
+fn a_copy_of_the_first_image_is_a_rom() {
+    // As a host's kernel shows it: the first of two images, then another device's ROM, then ones.
+    let mut bytes = image(0, 0x8086, 0x0406, 4, false);
+    let len = bytes.len();
+    for next in [[0xff, 0xff], [0x55, 0xaa]] {
+        bytes.truncate(len);
+        bytes.extend(next);
+        bytes.resize(4096, 0xff);
+        let rom = OptionRom::parse(&bytes).unwrap();
+        assert_eq!(rom.images().len(), 1, "{next:x?}");
+        assert!(rom.is_for(0x8086, 0x0406));
+        assert_eq!(rom.repaired(0x8086, 0x0406).unwrap().len(), bytes.len());
+    }
+    // An image that leaves the ROM is still none to rely on.
+    bytes.truncate(len + 0x10);
+    assert!(matches!(error(&bytes), RomError::Truncated { offset, .. } if offset == len));
+}
+
+#[test]
 fn a_repaired_rom_is_for_the_device_and_adds_up() {
     let bytes = hybrid();
     let repaired = OptionRom::parse(&bytes).unwrap().repaired(0x8086, 0x0416).unwrap();

@@ -2,6 +2,7 @@
 attempt() {
     name=$1
     shift
+    echo "$(cut -d' ' -f1 /proc/uptime) $name"
     "$@" > "$name.out" 2>&1
     echo $? > "$name.code"
 }
@@ -26,11 +27,10 @@ ulimit -l unlimited
 
 bind-vfio 0000:00:02.0 none
 attempt no-driver plan 00:02.0
-insmod /modules/pci-stub.ko 2> /dev/null
+insmod /modules/pci_stub.ko 2> /dev/null
 bind-vfio 0000:00:02.0 pci-stub
 attempt other-driver plan 00:02.0
 bind-vfio 0000:00:02.0 none
 echo 1 > /sys/bus/pci/devices/0000:00:1f.0/remove
 bind-vfio 0000:00:02.0
 attempt no-isa-bridge plan 00:02.0
-echo 1 > /sys/bus/pci/rescan

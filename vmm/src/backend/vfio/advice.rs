@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use vfio_ioctls::VfioError;
+
 /// What stands in the way of opening the function at `sysfs`, as far as can be seen without opening anything.
 pub(super) fn obstacle(sysfs: &Path) -> Option<String> {
     if !sysfs.is_dir() {
@@ -54,8 +56,27 @@ pub(super) fn others_in_group(sysfs: &Path) -> Vec<String> {
     others
 }
 
+/// Whether somebody else has the device open. A cdev that is open answers as to a wrong argument.
+pub(super) fn is_in_use(error: &VfioError) -> bool {
+    match error {
+        VfioError::OpenGroup(error, _) => error.raw_os_error() == Some(libc::EBUSY),
+        VfioError::VfioDeviceBindIommufd(error) => matches!(error.errno(), libc::EBUSY | libc::EINVAL),
+        _ => false,
+    }
+}
+
 /// Why opening failed although nothing stood in the way.
-pub(super) fn reason(sysfs: &Path, error: &dyn std::fmt::Display) -> String {
+pub(super) fn reason(sysfs: &Path, error: &VfioError) -> String {
+    let is_refused = match error {
+        VfioError::GroupGetDeviceFD(error) | VfioError::VfioDeviceBindIommufd(error) => error.errno() == libc::EINVAL,
+        _ => false,
+    };
+    if is_refused && has_asls(sysfs) {
+        return format!(
+            "{error}; the kernel finds no OpRegion at the address in ASLS, if dmesg says `Failed to setup Intel IGD \
+             regions`: update the machine's firmware, and enable the graphics device in its setup"
+        );
+    }
     let others = others_in_group(sysfs);
     if !others.is_empty() {
         return format!(
@@ -68,6 +89,14 @@ pub(super) fn reason(sysfs: &Path, error: &dyn std::fmt::Display) -> String {
         "{error}; look at the owner{group}, whether another program has it open, whether the module vfio_iommu_type1 is \
          loaded, and at dmesg"
     )
+}
+
+/// Whether this is a display controller of Intel whose firmware says where the OpRegion is.
+fn has_asls(sysfs: &Path) -> bool {
+    let text = |name: &str| fs::read_to_string(sysfs.join(name)).unwrap_or_default();
+    let config = fs::read(sysfs.join("config")).unwrap_or_default();
+    let asls = config.get(0xfc..0x100).unwrap_or_default();
+    text("vendor").trim() == "0x8086" && text("class").starts_with("0x03") && asls.iter().any(|byte| *byte != 0)
 }
 
 fn name_of_link(path: &Path) -> Option<String> {
@@ -127,14 +156,46 @@ mod tests {
         fs::create_dir_all(tree.0.join("groups/7/devices")).unwrap();
         symlink(tree.0.join("groups/7"), function.join("iommu_group")).unwrap();
         assert_eq!(obstacle(&function), None);
-        assert!(reason(&function, &"no").contains("/dev/vfio/7"));
+        assert!(reason(&function, &VfioError::GroupViable).contains("/dev/vfio/7"));
 
         let other = tree.0.join("groups/7/devices/0000:00:02.1");
         fs::create_dir_all(&other).unwrap();
         assert_eq!(others_in_group(&function), [""; 0], "one without a driver is harmless");
         tree.driver(&other, "snd_hda_intel");
         assert_eq!(others_in_group(&function), ["0000:00:02.1 (driver snd_hda_intel)"]);
-        assert!(reason(&function, &"no").contains("snd_hda_intel"));
+        assert!(reason(&function, &VfioError::GroupViable).contains("snd_hda_intel"));
+    }
+
+    #[test]
+    fn a_refusal_for_the_sake_of_the_opregion_is_told_from_others() {
+        let tree = Tree::new("asls");
+        let function = tree.function();
+        let refused = VfioError::GroupGetDeviceFD(vmm_sys_util::errno::Error::new(libc::EINVAL));
+        fs::write(function.join("vendor"), "0x8086\n").unwrap();
+        fs::write(function.join("class"), "0x030000\n").unwrap();
+        let mut config = [0; 256];
+        fs::write(function.join("config"), config).unwrap();
+        assert!(
+            !reason(&function, &refused).contains("ASLS"),
+            "none is where it should be"
+        );
+        config[0xff] = 0x3d;
+        fs::write(function.join("config"), config).unwrap();
+        assert!(reason(&function, &refused).contains("no OpRegion at the address in ASLS"));
+        assert!(!reason(&function, &VfioError::GroupViable).contains("ASLS"));
+        fs::write(function.join("class"), "0x020000\n").unwrap();
+        assert!(!reason(&function, &refused).contains("ASLS"), "no display");
+    }
+
+    #[test]
+    fn one_that_is_in_use_is_waited_for() {
+        let busy = |errno| VfioError::OpenGroup(std::io::Error::from_raw_os_error(errno), "1".to_owned());
+        assert!(is_in_use(&busy(libc::EBUSY)));
+        assert!(!is_in_use(&busy(libc::EACCES)));
+        assert!(!is_in_use(&VfioError::GroupViable));
+        let bind = |errno| VfioError::VfioDeviceBindIommufd(vmm_sys_util::errno::Error::new(errno));
+        assert!(is_in_use(&bind(libc::EINVAL)));
+        assert!(!is_in_use(&bind(libc::EPERM)));
     }
 
     #[test]

@@ -6,13 +6,14 @@ use std::os::fd::AsRawFd;
 
 use vfio_bindings::bindings::vfio::{
     VFIO_BASE, VFIO_IRQ_SET_ACTION_MASK, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_EVENTFD,
-    VFIO_IRQ_SET_DATA_NONE, VFIO_TYPE, vfio_device_info, vfio_irq_set,
+    VFIO_IRQ_SET_DATA_NONE, VFIO_TYPE, vfio_device_info, vfio_irq_set, vfio_region_info,
 };
 use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::ioctl::{ioctl, ioctl_with_mut_ref, ioctl_with_ptr, ioctl_with_ref};
 use vmm_sys_util::ioctl_io_nr;
 
 ioctl_io_nr!(VFIO_DEVICE_GET_INFO, VFIO_TYPE.into(), VFIO_BASE + 7);
+ioctl_io_nr!(VFIO_DEVICE_GET_REGION_INFO, VFIO_TYPE.into(), VFIO_BASE + 8);
 ioctl_io_nr!(VFIO_DEVICE_SET_IRQS, VFIO_TYPE.into(), VFIO_BASE + 10);
 ioctl_io_nr!(VFIO_DEVICE_RESET, VFIO_TYPE.into(), VFIO_BASE + 11);
 
@@ -33,6 +34,19 @@ pub(super) fn info(device: &impl AsRawFd) -> io::Result<vfio_device_info> {
     #[expect(unsafe_code, reason = "VFIO_DEVICE_GET_INFO fills a structure")]
     let result = unsafe { ioctl_with_mut_ref(device, VFIO_DEVICE_GET_INFO(), &mut info) };
     checked(result).map(|()| info)
+}
+
+/// Whether the kernel tells of a region with this index.
+pub(super) fn has_region(device: &impl AsRawFd, index: u32) -> bool {
+    let mut info = vfio_region_info {
+        argsz: u32::try_from(size_of::<vfio_region_info>()).unwrap_or(0),
+        index,
+        ..Default::default()
+    };
+    // SAFETY: the kernel writes no more than `argsz` bytes, which is what the structure has.
+    #[expect(unsafe_code, reason = "VFIO_DEVICE_GET_REGION_INFO fills a structure")]
+    let result = unsafe { ioctl_with_mut_ref(device, VFIO_DEVICE_GET_REGION_INFO(), &mut info) };
+    checked(result).is_ok()
 }
 
 /// Resets the function.

@@ -13,6 +13,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use igd_quirks::facts::Extent;
 use kvm_bindings::{kvm_create_device, kvm_device_type_KVM_DEV_TYPE_VFIO};
@@ -22,7 +24,7 @@ use vfio_bindings::bindings::vfio::{
     VFIO_DEVICE_FLAGS_RESET, VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX,
     VFIO_PCI_REQ_IRQ_INDEX,
 };
-use vfio_ioctls::{VfioContainer, VfioDeviceFd, VfioIommufd, VfioOps};
+use vfio_ioctls::{VfioContainer, VfioDeviceFd, VfioError, VfioIommufd, VfioOps};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::{DmaMemory, HostDevice, HostError, InterruptKind, Mapping, Region, RegionKind};
@@ -30,6 +32,9 @@ use regions::Told;
 
 /// More regions than any device has.
 const REGIONS: u32 = 64;
+/// How long a device that is in use is waited for, and how often it is tried.
+const PATIENCE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(50);
 /// Where configuration space has BAR0.
 const BAR0: u64 = 0x10;
 
@@ -86,8 +91,7 @@ impl VfioDevice {
             return Err(failed(obstacle));
         }
         let ops = ops(mode, &sysfs, vm).map_err(|error| failed(advice::reason(&sysfs, &error)))?;
-        let device = vfio_ioctls::VfioDevice::new(&sysfs, Arc::clone(&ops), true)
-            .map_err(|error| failed(advice::reason(&sysfs, &error)))?;
+        let device = open_patiently(&name, &sysfs, &ops).map_err(|error| failed(advice::reason(&sysfs, &error)))?;
         let info = ioctls::info(&device).map_err(|error| failed(error.to_string()))?;
         let mut opened = Self {
             name: name.clone(),
@@ -105,14 +109,15 @@ impl VfioDevice {
     }
 
     fn find_regions(&mut self, count: u32) {
-        let told = |index| Told {
+        let told = |(position, index)| Told {
             index,
-            size: self.device.get_region_size(index),
-            offset: self.device.get_region_offset(index),
-            flags: self.device.get_region_flags(index),
-            capabilities: self.device.get_region_caps(index),
+            size: self.device.get_region_size(position),
+            offset: self.device.get_region_offset(position),
+            flags: self.device.get_region_flags(position),
+            capabilities: self.device.get_region_caps(position),
         };
-        let all: Vec<Told> = (0..count).map(told).collect();
+        let positions = regions::positions(count, |index| ioctls::has_region(&self.device, index));
+        let all: Vec<Told> = positions.map(told).collect();
         let config = all.iter().find(|told| told.index == 7).map(|told| told.offset);
         let is_io = |bar: u8| {
             let mut low = [0];
@@ -202,7 +207,7 @@ fn locked_limit() -> String {
     }
 }
 
-fn ops(mode: Mode, sysfs: &Path, vm: Option<&VmFd>) -> Result<Arc<dyn VfioOps>, vfio_ioctls::VfioError> {
+fn ops(mode: Mode, sysfs: &Path, vm: Option<&VmFd>) -> Result<Arc<dyn VfioOps>, VfioError> {
     let has_cdev = Path::new("/dev/iommu").exists() && sysfs.join("vfio-dev").is_dir();
     let kvm = vm.and_then(|vm| {
         let mut request = kvm_create_device {
@@ -219,10 +224,34 @@ fn ops(mode: Mode, sysfs: &Path, vm: Option<&VmFd>) -> Result<Arc<dyn VfioOps>, 
         }
     });
     if mode == Mode::Cdev || mode == Mode::Auto && has_cdev {
-        let iommufd = iommufd_ioctls::IommuFd::new().map_err(vfio_ioctls::VfioError::NewVfioIommufd)?;
+        let iommufd = iommufd_ioctls::IommuFd::new().map_err(VfioError::NewVfioIommufd)?;
         return Ok(Arc::new(VfioIommufd::new(Arc::new(iommufd), None, kvm)?));
     }
     Ok(Arc::new(VfioContainer::new(kvm)?))
+}
+
+/// Opens the device, and waits a while for one that is in use: when a VMM is killed, the kernel takes the device back
+/// only after it has unmapped the guest's memory from the IOMMU, which takes seconds for a large guest.
+fn open_patiently(name: &str, sysfs: &Path, ops: &Arc<dyn VfioOps>) -> Result<vfio_ioctls::VfioDevice, VfioError> {
+    let start = Instant::now();
+    let mut is_told = false;
+    loop {
+        let error = match vfio_ioctls::VfioDevice::new(sysfs, Arc::clone(ops), true) {
+            Ok(device) => return Ok(device),
+            Err(error) => error,
+        };
+        if !advice::is_in_use(&error) || start.elapsed() > PATIENCE {
+            return Err(error);
+        }
+        if !is_told {
+            is_told = true;
+            log::warn!(
+                "{name} is in use; waiting up to {} s, as after a VMM that was killed",
+                PATIENCE.as_secs()
+            );
+        }
+        sleep(POLL);
+    }
 }
 
 const fn index(kind: InterruptKind) -> u32 {
@@ -233,15 +262,21 @@ const fn index(kind: InterruptKind) -> u32 {
     }
 }
 
-/// Lengths of the naturally aligned accesses that make one up.
+/// Lengths of the accesses that make one up: naturally aligned ones to registers. What is only memory is read at once,
+/// since the kernel maps the ROM and looks through its images for each read.
 fn pieces(region: RegionKind, offset: u64, len: usize) -> impl Iterator<Item = (u64, std::ops::Range<usize>)> {
     let widest = match region {
         RegionKind::Bar(_) => 8,
         _ => 4,
     };
+    let is_memory = matches!(region, RegionKind::Rom | RegionKind::OpRegion);
     let mut done = 0;
     std::iter::from_fn(move || {
         let left = len - done;
+        if is_memory && left > 0 {
+            done = len;
+            return Some((offset, 0..len));
+        }
         let at = offset.checked_add(u64::try_from(done).ok()?)?;
         let sizes = [8_usize, 4, 2, 1].into_iter().filter(|size| *size <= widest);
         let size = sizes
@@ -405,6 +440,8 @@ mod tests {
         assert_eq!(of(RegionKind::Bar(0), 4, 8), [(4, 4), (8, 4)]);
         assert_eq!(of(RegionKind::Config, 0, 8), [(0, 4), (4, 4)]);
         assert_eq!(of(RegionKind::Config, 1, 4), [(1, 1), (2, 2), (4, 1)]);
+        assert_eq!(of(RegionKind::Rom, 1, 0x2_0000), [(1, 0x2_0000)]);
+        assert!(of(RegionKind::Rom, 0, 0).is_empty());
         assert!(of(RegionKind::Config, 0, 0).is_empty());
         assert!(of(RegionKind::Config, u64::MAX, 2).len() <= 1);
     }

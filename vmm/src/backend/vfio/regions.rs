@@ -30,6 +30,12 @@ pub(super) struct Told {
     pub(super) capabilities: Vec<VfioRegionInfoCap>,
 }
 
+/// Where each region is in a list that leaves out those the kernel does not tell of, as `vfio-ioctls` makes it: position
+/// and index. A display controller without VGA has no region 8, but OpRegion and bridges behind it.
+pub(super) fn positions(count: u32, has: impl Fn(u32) -> bool) -> impl Iterator<Item = (u32, u32)> {
+    (0..).zip((0..count).filter(move |index| has(*index)))
+}
+
 /// What the region holds, or `None` for one that nobody here asks for.
 pub(super) fn region(told: &Told, is_io: impl Fn(u8) -> bool) -> Option<Region> {
     let kind = kind(told)?;
@@ -114,6 +120,13 @@ mod tests {
         vec![VfioRegionInfoCap::SparseMmap(VfioRegionInfoCapSparseMmap {
             areas: areas.collect(),
         })]
+    }
+
+    #[test]
+    fn a_region_that_is_left_out_shifts_those_behind_it() {
+        let of = |absent: u32| -> Vec<(u32, u32)> { positions(12, |index| index != absent).collect() };
+        assert_eq!(of(8).get(7..), Some([(7, 7), (8, 9), (9, 10), (10, 11)].as_slice()));
+        assert_eq!(of(12).last(), Some(&(11, 11)));
     }
 
     #[test]

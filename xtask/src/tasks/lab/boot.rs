@@ -231,7 +231,7 @@ fn arguments(
     add(&[
         "-append",
         &format!(
-            "console=ttyS0 quiet panic=-1 intel_iommu=on memmap=48M${BDSM:#x} lab.bind={},0000:00:03.0 lab.steps={}",
+            "console=ttyS0 quiet panic=-1 no_timer_check intel_iommu=on memmap=48M${BDSM:#x} lab.bind={},0000:00:03.0 lab.steps={}",
             bound.join(","),
             steps.join(",")
         ),
