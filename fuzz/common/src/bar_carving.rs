@@ -17,6 +17,7 @@ pub const TARGET: Target = Target {
     summary: "BAR carving, against a reckoning page by page",
     run,
     describe,
+    seeds,
 };
 
 const HEADER: usize = 8;
@@ -302,6 +303,6 @@ mod tests {
 
     #[test]
     fn random_inputs_run() {
-        records::tests::random_inputs_run(&TARGET, &seeds(), 8000);
+        crate::util::exercise(&TARGET, 8000);
     }
 }

@@ -24,6 +24,7 @@ pub const TARGET: Target = Target {
     summary: "both configuration mechanisms on a bus, against a naive decoder",
     run,
     describe,
+    seeds,
 };
 
 const HEADER: usize = 2;
@@ -419,6 +420,6 @@ mod tests {
 
     #[test]
     fn random_inputs_run() {
-        records::tests::random_inputs_run(&TARGET, &seeds(), 8000);
+        crate::util::exercise(&TARGET, 8000);
     }
 }

@@ -30,6 +30,7 @@ pub const TARGET: Target = Target {
     summary: "configuration space of every kind of function, against a naive model",
     run,
     describe,
+    seeds,
 };
 
 const RULES: [Rules; 3] = [Rules::Specification, Rules::Qemu11, Rules::Qemu7];
@@ -294,6 +295,6 @@ mod tests {
 
     #[test]
     fn random_inputs_run() {
-        records::tests::random_inputs_run(&TARGET, &seeds(), 4000);
+        crate::util::exercise(&TARGET, 4000);
     }
 }

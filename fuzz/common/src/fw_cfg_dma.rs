@@ -14,6 +14,7 @@ pub const TARGET: Target = Target {
     summary: "fw_cfg DMA over sparse guest memory, against a naive model",
     run,
     describe,
+    seeds,
 };
 
 fn options([bits]: [u8; 1]) -> Options {
@@ -157,6 +158,6 @@ mod tests {
 
     #[test]
     fn random_inputs_run() {
-        records::tests::random_inputs_run(&TARGET, &seeds(), 4000);
+        crate::util::exercise(&TARGET, 4000);
     }
 }

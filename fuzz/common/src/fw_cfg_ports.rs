@@ -16,6 +16,7 @@ pub const TARGET: Target = Target {
     summary: "fw_cfg registers and items, against a naive model",
     run,
     describe,
+    seeds,
 };
 
 fn options([bits]: [u8; 1]) -> Options {
@@ -167,6 +168,6 @@ mod tests {
 
     #[test]
     fn random_inputs_run() {
-        records::tests::random_inputs_run(&TARGET, &seeds(), 4000);
+        crate::util::exercise(&TARGET, 4000);
     }
 }

@@ -23,6 +23,7 @@ pub const TARGET: Target = Target {
     summary: "the ISA bridge and identity overlays, against a model of bytes",
     run,
     describe,
+    seeds,
 };
 
 const HEADER: usize = 16;
@@ -609,6 +610,6 @@ mod tests {
 
     #[test]
     fn random_inputs_run() {
-        records::tests::random_inputs_run(&TARGET, &seeds(), 8000);
+        crate::util::exercise(&TARGET, 8000);
     }
 }

@@ -35,9 +35,8 @@ pub fn lines(head: &str, records: impl Iterator<Item = String>) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::Target;
 
     #[test]
     fn split_is_the_inverse_of_join() {
@@ -48,32 +47,5 @@ pub(crate) mod tests {
         let (header, mut records) = split::<4, 3>(&[9]);
         assert_eq!((header, records.next()), ([9, 0, 0, 0], None));
         assert_eq!(split::<0, 1>(&[0; 100]).1.count(), MAX_RECORDS);
-    }
-
-    /// Runs inputs from a generator of random numbers through a target; each is described, too.
-    pub(crate) fn random_inputs_run(target: &Target, seeds: &[(String, Vec<u8>)], count: usize) {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut next = move || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()[3]
-        };
-        for round in 0..count {
-            let input: Vec<u8> = if round % 2 == 0 || seeds.is_empty() {
-                (0..usize::from(next()) * 2).map(|_| next()).collect()
-            } else {
-                let mut seed = seeds[round / 2 % seeds.len()].1.clone();
-                for _ in 0..=next() % 8 {
-                    let at = usize::from_le_bytes([next(), next(), 0, 0, 0, 0, 0, 0]) % seed.len().max(1);
-                    if let Some(byte) = seed.get_mut(at) {
-                        *byte = next();
-                    }
-                }
-                seed
-            };
-            (target.run)(&input);
-            assert!((target.describe)(&input).ends_with('\n'));
-        }
     }
 }

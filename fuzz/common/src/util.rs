@@ -121,11 +121,12 @@ pub(crate) fn show(edits: &[Edit]) -> String {
 
 /// Runs every seed, what is near to one, and random strings.
 #[cfg(test)]
-pub(crate) fn exercise(target: &crate::Target, seeds: &[(String, Vec<u8>)], random: u32) {
+pub(crate) fn exercise(target: &crate::Target, random: u32) {
+    let seeds = (target.seeds)();
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     let mut names = std::collections::BTreeSet::new();
     assert!(!seeds.is_empty(), "{} has no seeds", target.name);
-    for (name, bytes) in seeds {
+    for (name, bytes) in &seeds {
         assert!(names.insert(name), "two seeds have the name {name}");
         assert!(bytes.len() <= 8 << 10, "seed {name} is {} bytes", bytes.len());
         (target.run)(bytes);

@@ -31,6 +31,7 @@ pub const TARGET: Target = Target {
     summary: "the machine without its processors: accesses through the exit dispatch, and the slots that follow",
     run,
     describe,
+    seeds,
 };
 
 const RAM: u64 = 32 << 20;
@@ -481,12 +482,15 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     let config = |register: u8, value: u8| vec![0, 0, register, 0, value];
     let place = [config(1, 0), config(2, 2), config(3, 4), config(5, 5), config(0, 1)].concat();
     let reads = [vec![11, 0, 0, 0, 0, 0], vec![11, 0, 3, 0, 0, 0], vec![6, 0, 8, 0, 0]].concat();
-    let end = vec![15];
+    let end = [15];
     (0..16_u8)
         .map(|index| {
-            let head = vec![index & 3, index >> 2 & 1, index >> 3];
+            let head = [index & 3, index >> 2 & 1, index >> 3];
             let name = format!("bars-placed-{index:02}");
-            (name, [&head[..], &place, &reads, &config(0, 2), &place, &end].concat())
+            (
+                name,
+                [&head[..], &place, &reads, &config(0, 2), &place, &end[..]].concat(),
+            )
         })
         .collect()
 }
@@ -497,7 +501,7 @@ mod tests {
 
     #[test]
     fn seeds_and_random_inputs_keep_the_oracles() {
-        crate::util::exercise(&TARGET, &seeds(), 60);
+        crate::util::exercise(&TARGET, 60);
     }
 
     #[test]

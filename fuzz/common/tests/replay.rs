@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 //! Each kept input, seeds and those that once broke an oracle, is a test of its name.
 
 use std::fs;

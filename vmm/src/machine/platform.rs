@@ -72,8 +72,7 @@ impl Platform {
         let (fw_cfg, entry) = board::boot(&board, plan, &options.boot, &ram)?;
         let devices = board::devices(&board, options.serial, options.debug_console, &irq)?;
 
-        let Applied { mut function, bars } =
-            assigned::apply(plan, facts, Arc::clone(&device), &ram, Arc::clone(&irq), romfile)?;
+        let Applied { mut function, bars } = assigned::apply(plan, facts, Arc::clone(&device), &ram, irq, romfile)?;
         let space = Arc::new(Space::new(ram.clone(), place, Slots::new(slots)));
         space.attach(Arc::clone(&bars));
         let host: Arc<dyn assigned::BarHost> = Arc::clone(&space) as _;

@@ -48,8 +48,10 @@ impl Input {
         let mut u = Unstructured::new(data);
         let policy = *u.choose(&POLICIES)?;
         let provisioning = *u.choose(&[Provisioning::FwCfg, Provisioning::Direct, Provisioning::Identity])?;
-        let mut facts = HostFacts::default();
-        facts.machine = machine(&mut u)?;
+        let mut facts = HostFacts {
+            machine: machine(&mut u)?,
+            ..HostFacts::default()
+        };
         let options = options(&mut u)?;
         device(&mut u, &mut facts)?;
         Ok(Self {

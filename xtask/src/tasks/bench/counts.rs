@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::baseline::Baseline;
 use crate::tools::{cargo, root, run as run_command, target_dir};
 
-const BASELINE: &str = "counts/baseline.toml";
+const BASELINE: &str = "xtask/counts/baseline.toml";
 /// Counted are functions of the modules `counted`, and what they call.
 const COUNTED: &str = "*counted*";
 /// Where `igd-counts` says that a count ends.

@@ -150,12 +150,9 @@ pub(super) fn run(place: &Place, boot: &Boot, steps: &[&str], files: Files<'_>) 
 /// The last line of init.
 fn last_words(console: &Path) -> Option<String> {
     let text = fs::read(console).ok()?;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let last = text
-        .lines()
-        .rev()
-        .find_map(|line| Some(line.get(line.find("LAB ")?..)?.to_owned()));
-    last
+    let text = String::from_utf8_lossy(&text);
+    let mut lines = text.lines().rev();
+    lines.find_map(|line| Some(line.get(line.find("LAB ")?..)?.to_owned()))
 }
 
 /// Sockets have short names, wherever the logs are.

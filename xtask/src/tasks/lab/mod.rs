@@ -100,7 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         folder: args.cache.clone().unwrap_or_else(|| folder.join("cache")),
     };
     if let Some(reason) = unfit() {
-        return finish(&folder, skipped(&selected, &reason));
+        return finish(&folder, &skipped(&selected, &reason));
     }
     if args.update || !cache.is_ready() {
         if args.update {
@@ -110,7 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         match filled {
             Ok(()) => {}
             Err(error) if cache.is_ready() => eprintln!("lab: the cache stays as it is: {error:#}"),
-            Err(error) => return finish(&folder, skipped(&selected, &format!("{error:#}"))),
+            Err(error) => return finish(&folder, &skipped(&selected, &format!("{error:#}"))),
         }
     }
     let place = build(cache, folder)?;
@@ -131,7 +131,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
             Err(reason) => lines.extend(skipped(&here, &reason)),
         }
     }
-    finish(&place.folder, lines)
+    finish(&place.folder, &lines)
 }
 
 fn is_selected(args: &Args, scenario: &Scenario) -> bool {
@@ -188,14 +188,14 @@ fn skipped(scenarios: &[&Scenario], reason: &str) -> Vec<Line> {
 }
 
 /// Prints and writes the results.
-fn finish(folder: &Path, lines: Vec<Line>) -> Result<u8> {
-    print!("{}", report::table(&lines));
+fn finish(folder: &Path, lines: &[Line]) -> Result<u8> {
+    print!("{}", report::table(lines));
     let write = |name: &str, text: String| {
         let path = folder.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     };
-    write("report.json", format!("{:#}\n", report::to_json(&lines)))?;
-    write("report.xml", report::to_junit(&lines))?;
+    write("report.json", format!("{:#}\n", report::to_json(lines)))?;
+    write("report.xml", report::to_junit(lines))?;
     let wrong = lines.iter().filter(|line| line.is_wrong()).count();
     let skipped = lines
         .iter()
