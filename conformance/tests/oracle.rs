@@ -63,16 +63,17 @@ struct Cli {
 }
 
 fn record(words: &[&str]) -> RecordOutcome {
-    try_record(words).unwrap()
+    let (outcome, said) = try_record(words).unwrap();
+    // Shown if the test fails.
+    println!("{said}");
+    outcome
 }
 
-fn try_record(words: &[&str]) -> anyhow::Result<RecordOutcome> {
+fn try_record(words: &[&str]) -> anyhow::Result<(RecordOutcome, String)> {
     let cli = Cli::try_parse_from(["record"].iter().chain(words))?;
     let mut out = Vec::new();
     let outcome = igd_conformance::record::run_to(&cli.record, &mut out)?;
-    // Shown if the test fails.
-    println!("{}", String::from_utf8(out)?);
-    Ok(outcome)
+    Ok((outcome, String::from_utf8(out)?))
 }
 
 /// Why there can be no made-up host on this machine, if so: something that it is built with is missing.

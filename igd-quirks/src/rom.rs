@@ -239,11 +239,8 @@ fn image_at(bytes: &[u8], offset: usize) -> Result<(RomImage, bool), RomError> {
         return Err(RomError::Signature { offset, found });
     }
     let pcir = usize::from(u16_at(rest, PCIR_POINTER).ok_or(truncated)?);
-    let data = rest
-        .get(pcir..)
-        .and_then(|data| data.get(..PCIR_LEN))
-        .ok_or(truncated)?;
     let no_pcir = RomError::Pcir { offset, pcir };
+    let data = rest.get(pcir..).and_then(|data| data.get(..PCIR_LEN)).ok_or(no_pcir)?;
     if pcir < PCIR_POINTER + 2 || u32_at(data, 0) != Some(PCIR_SIGNATURE) {
         return Err(no_pcir);
     }

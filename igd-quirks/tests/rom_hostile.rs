@@ -153,7 +153,13 @@ fn refusals_name_the_values() {
         with(0x18, &[0, 0]).to_string(),
         "image at 0x0 of the ROM has no PCI data structure at 0x0"
     );
-    assert_eq!(with(0x18, &[0xff, 0xff]), RomError::Truncated { offset: 0, len: 512 });
+    assert_eq!(
+        with(0x18, &[0xff, 0xff]),
+        RomError::Pcir {
+            offset: 0,
+            pcir: 0xffff
+        }
+    );
     assert_eq!(
         with(PCIR + 0x10, &[2, 0]).to_string(),
         "image at 0x0 says it has 1024 bytes, the ROM of 512 bytes has 512 there"

@@ -178,12 +178,16 @@ fn chain(bytes: &[u8], rom: &OptionRom<'_>) {
         assert_eq!(image.code_type, code_type, "{image:?}");
         assert_eq!(image.checksum_ok, sum(of_image) == 0, "{image:?}");
         let [indicator] = field(data, 0x15);
-        assert_eq!(
-            indicator & 0x80 != 0,
-            index == last,
-            "image {index} of {last}: {image:?}"
-        );
+        let is_last = indicator & 0x80 != 0 || index == last && is_none(bytes.get(end..).unwrap_or_default());
+        assert_eq!(is_last, index == last, "image {index} of {last}: {image:?}");
     }
+}
+
+/// Whether what follows an image that is not the last is no image of a PCI device.
+fn is_none(rest: &[u8]) -> bool {
+    let pcir = usize::from(u16::from_le_bytes(field(rest, 0x18)));
+    rest.len() > 1 && !rest.starts_with(&[0x55, 0xaa])
+        || rest.len() > 0x19 && (pcir < 0x1a || field(rest, pcir) != *b"PCIR" || rest.len() < pcir + 0x18)
 }
 
 fn repair(input: &Input, rom: &OptionRom<'_>) {
