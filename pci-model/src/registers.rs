@@ -225,7 +225,10 @@ impl<const N: usize> Registers<N> {
     ///
     /// The first byte that could never have these values.
     pub fn restore(&mut self, image: &[u8; N], changeable: impl Fn(u16) -> u8) -> Result<(), ImmutableByte> {
-        for (offset, (old, new)) in (0_u16..).zip(self.value.iter().zip(image)) {
+        let lines = self.value.chunks(LINE).zip(image.chunks(LINE));
+        let differing = (0_u16..).step_by(LINE).zip(lines).filter(|(_, (old, new))| old != new);
+        let bytes = differing.flat_map(|(start, (old, new))| (start..).zip(old.iter().zip(new)));
+        for (offset, (old, new)) in bytes {
             let fixed = !(self.changeable(offset) | changeable(offset));
             if (old ^ new) & fixed != 0 {
                 return Err(ImmutableByte {
@@ -240,6 +243,9 @@ impl<const N: usize> Registers<N> {
         Ok(())
     }
 }
+
+/// Bytes that are compared at once: most of a state is as it was.
+const LINE: usize = 64;
 
 /// What becomes of `old` when `new` is written where bits are writable, and others are cleared.
 const fn masked(old: u32, writable: u32, cleared: u32, new: u32) -> u32 {

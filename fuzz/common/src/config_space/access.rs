@@ -47,7 +47,12 @@ impl Step {
         let offset = u16::from_le_bytes([low, high]);
         let value = u32::from_le_bytes(value);
         let [first, second, ..] = value.to_le_bytes();
-        match what % 20 {
+        // Saved states cost as much as twenty accesses: most of their numbers mean a write.
+        let what = match what % 20 {
+            16 | 17 if what >= 60 => WRITE,
+            what => what,
+        };
+        match what {
             read_or_write @ 0..12 => {
                 let width = match width % 3 {
                     0 => Width::Byte,

@@ -13,7 +13,9 @@ use crate::tools::{cargo, root, run as run_command, succeed, target_dir};
 /// The coverage that libFuzzer is guided by. One codegen unit, because the linker drops counters otherwise.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Ccodegen-units=1";
+    --cfg fuzzing -Ccodegen-units=1";
+/// Lets libFuzzer learn what input is compared with.
+const COMPARES: &str = "-Cllvm-args=-sanitizer-coverage-trace-compares";
 
 /// What watches memory while a target runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -31,6 +33,8 @@ pub(crate) struct Flavour {
     pub(crate) nightly: bool,
     /// The sanitizer.
     pub(crate) sanitizer: Sanitizer,
+    /// Whether comparisons are traced.
+    pub(crate) compares: bool,
 }
 
 impl Flavour {
@@ -39,7 +43,7 @@ impl Flavour {
     /// # Errors
     ///
     /// `AddressSanitizer` is asked for and cannot be had.
-    pub(crate) fn choose(stable: bool, sanitizer: Option<Sanitizer>) -> Result<Self> {
+    pub(crate) fn choose(stable: bool, sanitizer: Option<Sanitizer>, compares: bool) -> Result<Self> {
         let has_nightly = !stable && has_nightly();
         let sanitizer = sanitizer.unwrap_or(if has_nightly {
             Sanitizer::Address
@@ -52,22 +56,25 @@ impl Flavour {
         Ok(Self {
             nightly: sanitizer == Sanitizer::Address,
             sanitizer,
+            compares,
         })
     }
 
     /// Its name, also that of its folder.
     pub(crate) fn name(self) -> &'static str {
-        match (self.nightly, self.sanitizer) {
-            (true, _) => "nightly-address",
-            (false, _) => "stable",
+        match (self.nightly, self.compares) {
+            (true, true) => "nightly-address",
+            (true, false) => "nightly-address-no-compares",
+            (false, true) => "stable",
+            (false, false) => "stable-no-compares",
         }
     }
 
     fn flags(self) -> String {
-        match self.sanitizer {
-            Sanitizer::None => COVERAGE.to_owned(),
-            Sanitizer::Address => format!("{COVERAGE} -Zsanitizer=address"),
-        }
+        let mut flags = vec![COVERAGE];
+        flags.extend(self.compares.then_some(COMPARES));
+        flags.extend((self.sanitizer == Sanitizer::Address).then_some("-Zsanitizer=address"));
+        flags.join(" ")
     }
 }
 
