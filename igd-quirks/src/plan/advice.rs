@@ -209,7 +209,8 @@ impl Draft<'_, '_> {
                 Code::HostAddress,
                 format!(
                     "These registers keep addresses in the host's stolen memory: {registers}. Linux then does without \
-                     stolen memory, drivers for Windows may fail (code 43)."
+                     stolen memory or, on generations 8 and 9, takes it for larger than it is; drivers for Windows may \
+                     fail (code 43)."
                 ),
                 remedy,
             ));

@@ -93,12 +93,6 @@ pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Io {
-    /// The observer, if there is one and there is something that it is told.
-    fn observed(&self, seen: impl FnOnce() -> Option<Seen>) -> Option<(&Mutex<Box<dyn Observer>>, Seen)> {
-        let observer = self.observer.get()?;
-        Some((observer, seen()?))
-    }
-
     /// What an observer is told of a port, if anything.
     fn seen(&self, owner: PortOwner, port: u16) -> Option<Seen> {
         match owner {
@@ -112,16 +106,24 @@ impl Io {
     /// Answers `data.len() / size` reads of a port.
     pub(super) fn port_read(&self, port: u16, size: usize, data: &mut [u8]) {
         let owner = self.space.port_owner(port);
-        if data.len() == size {
+        // Nearly all are single accesses that nobody sees.
+        if data.len() == size && self.observer.get().is_none() {
             self.port_read_one(owner, port, data);
-        } else if owner == PortOwner::FwCfg && size == 1 {
+        } else {
+            self.port_read_many(owner, port, size, data);
+        }
+    }
+
+    #[inline(never)]
+    fn port_read_many(&self, owner: PortOwner, port: u16, size: usize, data: &mut [u8]) {
+        if owner == PortOwner::FwCfg && size == 1 {
             self.fw_cfg_read(port, data);
         } else {
             for item in data.chunks_mut(size.max(1)) {
                 self.port_read_one(owner, port, item);
             }
         }
-        if let Some((observer, seen)) = self.observed(|| self.seen(owner, port)) {
+        if let Some((observer, seen)) = self.observer.get().zip(self.seen(owner, port)) {
             lock(observer).port(false, port, size, data, seen);
         }
     }
@@ -129,16 +131,21 @@ impl Io {
     /// Takes `data.len() / size` writes of a port.
     pub(super) fn port_write(&self, port: u16, size: usize, data: &[u8]) -> Option<Request> {
         let owner = self.space.port_owner(port);
-        let observer = self.observed(|| self.seen(owner, port));
+        if data.len() == size && self.observer.get().is_none() {
+            self.port_write_one(owner, port, data)
+        } else {
+            self.port_write_many(owner, port, size, data)
+        }
+    }
+
+    #[inline(never)]
+    fn port_write_many(&self, owner: PortOwner, port: u16, size: usize, data: &[u8]) -> Option<Request> {
+        let observer = self.observer.get().zip(self.seen(owner, port));
         if let Some((observer, seen)) = observer {
             lock(observer).port(true, port, size, data, seen);
         }
-        let request = if data.len() == size {
-            self.port_write_one(owner, port, data)
-        } else {
-            let items = data.chunks(size.max(1));
-            items.fold(None, |request, item| self.port_write_one(owner, port, item).or(request))
-        };
+        let items = data.chunks(size.max(1));
+        let request = items.fold(None, |request, item| self.port_write_one(owner, port, item).or(request));
         if let Some((observer, _)) = observer {
             lock(observer).done(port);
         }
@@ -264,7 +271,7 @@ impl Io {
                 data.fill(0xff);
             }
         }
-        if let Some((observer, seen)) = self.observed(|| seen_in_memory(owner)) {
+        if let Some((observer, seen)) = self.observer.get().zip(seen_in_memory(owner)) {
             lock(observer).memory(false, addr, data, seen);
         }
     }
@@ -272,7 +279,7 @@ impl Io {
     /// Takes a write to memory that nothing backs, or that is read-only.
     pub(super) fn memory_write(&self, addr: u64, data: &[u8]) -> Option<Request> {
         let owner = self.space.memory_owner(addr);
-        if let Some((observer, seen)) = self.observed(|| seen_in_memory(owner)) {
+        if let Some((observer, seen)) = self.observer.get().zip(seen_in_memory(owner)) {
             lock(observer).memory(true, addr, data, seen);
         }
         match owner {

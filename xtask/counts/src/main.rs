@@ -11,6 +11,7 @@ mod config;
 mod firmware;
 mod graphics;
 mod interrupts;
+mod machine;
 
 use std::env;
 use std::hint::black_box;
@@ -54,6 +55,7 @@ fn main() {
         firmware::cases(),
         graphics::cases(),
         interrupts::cases(),
+        machine::cases(),
     ];
     for mut case in groups.into_iter().flatten() {
         if !wanted.is_empty() && !wanted.iter().any(|name| name == case.name) {

@@ -137,7 +137,7 @@ pub(super) fn failures(check: Check, results: &Results<'_>) -> Vec<String> {
             failures
         }
         Check::Cases(cases) => cases.iter().flat_map(|case| failed(case, folder)).collect(),
-        Check::Driver(words) => said("serial.log", &text(&folder.join("serial.log")), words),
+        Check::Driver(words) => driver(folder, words),
     });
     failures
 }
@@ -217,6 +217,37 @@ fn ran(results: &Results<'_>) -> Vec<String> {
         cleared: NO_SWSCI,
     };
     failures.extend(misplaced(&placed, &status, &text(&file("log")), artefacts));
+    failures
+}
+
+/// The guest's driver says these words, and finds OpRegion and stolen memory where the device's registers have them.
+fn driver(folder: &Path, words: &[&str]) -> Vec<String> {
+    let log = text(&folder.join("serial.log"));
+    let mut failures = said("i915", &log, words);
+    let Some(status) = json(&folder.join("status.json")) else {
+        failures.push("the VMM left no status".to_owned());
+        return failures;
+    };
+    let register = |name: &str| {
+        let text = status.get(name)?.as_str()?;
+        u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+    };
+    match (register("asls"), register("bdsm")) {
+        (Some(asls), Some(bdsm)) => {
+            let opregion = format!("graphic opregion physical addr: {asls:#x}");
+            let base = format!("[mem {:#010x}-", bdsm & !0xf_ffff);
+            if !log.contains(&opregion) {
+                failures.push(format!("i915 does not say `{opregion}`"));
+            }
+            if !log
+                .lines()
+                .any(|line| line.contains("stolen-system: ") && line.contains(&base))
+            {
+                failures.push(format!("i915 does not find stolen memory at {base}"));
+            }
+        }
+        _ => failures.push("the status names no ASLS and BDSM".to_owned()),
+    }
     failures
 }
 

@@ -48,7 +48,9 @@ pub(super) fn machine(
     archive.program("init", &script("init.sh")?);
     archive.program("bin/bind-vfio", &script("bind-vfio.sh")?);
     archive.program("bin/igd-vmm", &read(&place.vmm)?);
-    archive.file("lab/run-vmm.sh", &script("run-vmm.sh")?);
+    for name in ["run-vmm.sh", "run-linux.sh"] {
+        archive.file(&format!("lab/{name}"), &script(name)?);
+    }
     archive.file(
         "lab/bios.bin",
         &read(&place.cache.root().join("usr/share/seabios/bios-256k.bin"))?,
