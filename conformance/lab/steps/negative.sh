@@ -8,6 +8,7 @@ attempt() {
 }
 plan() { igd-vmm plan --device "host=$1,addr=0x2,x-igd-opregion=on"; }
 
+uname -r > kernel
 attempt class-0380 plan 00:04.0
 attempt no-opregion plan 00:05.0
 attempt bad-signature plan 00:06.0

@@ -136,7 +136,7 @@ pub(super) fn failures(check: Check, results: &Results<'_>) -> Vec<String> {
             }
             failures
         }
-        Check::Cases(cases) => cases.iter().flat_map(|case| failed(case, folder)).collect(),
+        Check::Cases(cases) => wrong(cases, folder),
         Check::Driver(words) => driver(folder, words),
     });
     failures
@@ -251,6 +251,17 @@ fn driver(folder: &Path, words: &[&str]) -> Vec<String> {
     failures
 }
 
+/// What is wrong with the cases of this kernel.
+fn wrong(cases: &[Case], folder: &Path) -> Vec<String> {
+    let release = text(&folder.join("kernel"));
+    let mut numbers = release.split('.').map_while(|number| number.parse().ok());
+    let Some(kernel) = numbers.next().zip(numbers.next()) else {
+        return vec![format!("the step names no kernel, but `{}`", release.trim())];
+    };
+    let here = cases.iter().filter(|case| case.kernels.contains(&kernel));
+    here.flat_map(|case| failed(case, folder)).collect()
+}
+
 fn failed(case: &Case, folder: &Path) -> Vec<String> {
     let output = text(&folder.join(format!("{}.out", case.name)));
     let code = text(&folder.join(format!("{}.code", case.name)));
@@ -338,9 +349,15 @@ mod tests {
             name: "one",
             code: 3,
             words: &["ulimit -l", "8 MiB"],
+            kernels: (6, 1)..(6, 15),
         };
         let folder = Folder::new("case");
         folder.write("code", "0\n");
+        assert_eq!(
+            folder.failures(Check::Cases(&[CASE])),
+            ["the step names no kernel, but ``"]
+        );
+        folder.write("kernel", "6.1.0-50-amd64\n");
         folder.write("one.out", "first\nraise it with ulimit -l to 8 MiB\n");
         folder.write("one.code", "3\n");
         assert_eq!(folder.failures(Check::Cases(&[CASE])), [""; 0]);
@@ -349,6 +366,8 @@ mod tests {
         let failures = folder.failures(Check::Cases(&[CASE]));
         assert_eq!(failures.len(), 2);
         assert!(failures[0].contains("`8 MiB`") && failures[1].contains("exit code 0 instead of 3"));
+        folder.write("kernel", "6.15.2\n");
+        assert_eq!(folder.failures(Check::Cases(&[CASE])), [""; 0], "not with this kernel");
     }
 
     #[test]

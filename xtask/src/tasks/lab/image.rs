@@ -14,7 +14,14 @@ use super::modules;
 use crate::tools::root;
 
 /// What the machine needs of a kernel that has them as modules. The last is loaded by a step.
-const MODULES: &[&str] = &["vfio", "vfio_iommu_type1", "vfio_pci", "kvm_amd"];
+const MODULES: &[&str] = &[
+    "virtio_pci",
+    "virtio_console",
+    "vfio",
+    "vfio_iommu_type1",
+    "vfio_pci",
+    "kvm_amd",
+];
 const ON_DEMAND: &[&str] = &["pci_stub"];
 const DRIVER: &[&str] = &["i915"];
 

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use super::packages::{Apt, Cache, checked};
+use super::packages::{Apt, Cache, QEMU_SUITE, SUITES, checked};
+use super::scenarios::Kernel;
 use crate::tools::root;
 
 /// What building a kernel takes besides a C compiler, and the packages that have it.
@@ -29,6 +30,31 @@ pub(super) struct Image {
     pub(super) name: String,
     pub(super) path: PathBuf,
     pub(super) modules: Option<PathBuf>,
+}
+
+/// The kernel that was asked for, or why it cannot be built here.
+///
+/// # Errors
+///
+/// It cannot be fetched, or does not build.
+pub(super) fn image(kernel: Kernel, cache: &Cache) -> Result<Result<Image, String>> {
+    match kernel {
+        Kernel::Stock => stock(cache).map(Ok),
+        Kernel::Linux6_1 => of_suite(cache, "bookworm").map(Ok),
+        Kernel::Backports => of_suite(cache, QEMU_SUITE).map(Ok),
+        Kernel::Own => own(cache),
+    }
+}
+
+/// The kernel of another suite, which has a part of the cache for itself.
+fn of_suite(cache: &Cache, suite: &str) -> Result<Image> {
+    let part = Cache {
+        folder: cache.folder.join(suite),
+    };
+    if !part.is_ready() {
+        part.fill_kernel(&Apt::new(&part.folder, &[suite])?)?;
+    }
+    stock(&part)
 }
 
 /// Debian's kernel, out of the fetched packages.
@@ -85,7 +111,7 @@ fn missing() -> Option<String> {
 /// # Errors
 ///
 /// The source cannot be had, or does not build.
-pub(super) fn own(cache: &Cache, apt: impl FnOnce() -> Result<Apt>) -> Result<Result<Image, String>> {
+fn own(cache: &Cache) -> Result<Result<Image, String>> {
     let fragment = fs::read(root()?.join("conformance/lab/kernel.config")).context("cannot read kernel.config")?;
     let folder = cache.folder.join("own");
     let image = Image {
@@ -100,7 +126,7 @@ pub(super) fn own(cache: &Cache, apt: impl FnOnce() -> Result<Apt>) -> Result<Re
     if let Some(reason) = missing() {
         return Ok(Err(reason));
     }
-    let archive = cache.source(&apt()?)?;
+    let archive = cache.source(&Apt::new(&cache.folder, SUITES)?)?;
     let source = cache.folder.join("linux");
     let _ = fs::remove_dir_all(&source);
     for path in [&source, &folder] {

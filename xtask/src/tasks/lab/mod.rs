@@ -23,7 +23,7 @@ use anyhow::{Context, Result};
 use crate::tools::{cargo, root, succeed, target_dir};
 use checks::Results;
 use kernel::Image;
-use packages::{Apt, Cache};
+use packages::{Apt, Cache, SUITES};
 use report::{Line, Verdict};
 use scenarios::{Boot, Kernel, SCENARIOS, Scenario};
 
@@ -106,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         if args.update {
             let _ = fs::remove_dir_all(cache.folder.join("apt/debs"));
         }
-        let filled = Apt::new(&cache.folder).and_then(|apt| cache.fill(&apt));
+        let filled = Apt::new(&cache.folder, SUITES).and_then(|apt| cache.fill(&apt));
         match filled {
             Ok(()) => {}
             Err(error) if cache.is_ready() => eprintln!("lab: the cache stays as it is: {error:#}"),
@@ -122,11 +122,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
             .filter(|scenario| scenario.boot.name == boot.name)
             .collect();
         let wanted = boot.kernel.or(args.kernel).unwrap_or(Kernel::Stock);
-        let image = match wanted {
-            Kernel::Stock => Ok(kernel::stock(&place.cache)?),
-            Kernel::Own => kernel::own(&place.cache, || Apt::new(&place.cache.folder))?,
-        };
-        match image {
+        match kernel::image(wanted, &place.cache)? {
             Ok(image) => lines.extend(play(&place, boot, &here, &image, args.keep_logs)?),
             Err(reason) => lines.extend(skipped(&here, &reason)),
         }

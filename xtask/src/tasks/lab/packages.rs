@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 /// The suite with a QEMU that has vfio-user-pci (10.1 or later), and the one that its libraries come from.
-const QEMU_SUITE: &str = "trixie-backports";
+pub(super) const QEMU_SUITE: &str = "trixie-backports";
 const SUITE: &str = "trixie";
+pub(super) const SUITES: &[&str] = &[SUITE, QEMU_SUITE];
 const QEMU: &[&str] = &["qemu-system-x86", "seabios", "busybox-static", "xz-utils"];
 const KERNEL: &str = "linux-image-amd64";
 const SOURCE: &str = "linux-source";
@@ -81,10 +82,7 @@ impl Cache {
         let start = Instant::now();
         eprintln!("lab: asking {} for its lists of packages", apt.site());
         apt.update()?;
-        let image = apt.first_dependency(KERNEL, "linux-image-")?;
-        let mut kernel = vec![image.clone()];
-        // From Linux 7 on, the package is empty and depends on these.
-        kernel.extend(apt.dependencies(&image, &["linux-binary-", "linux-modules-"])?);
+        let kernel = apt.kernel()?;
         let qemu: Vec<String> = QEMU.iter().map(|name| (*name).to_owned()).collect();
         let sets = [
             (
@@ -99,8 +97,9 @@ impl Cache {
         }
         let (count, bytes) = total(&lists.concat());
         eprintln!(
-            "lab: fetching {count} packages, {} MB, once: QEMU, busybox, {image}; about {} s at 10 MB/s",
+            "lab: fetching {count} packages, {} MB, once: QEMU, busybox, {}; about {} s at 10 MB/s",
             bytes / 1_000_000,
+            kernel.join(", "),
             bytes / 10_000_000
         );
         for (verb, names) in sets {
@@ -110,6 +109,22 @@ impl Cache {
         fs::write(self.ready(), lists.concat()).context("cannot write to the cache")?;
         eprintln!("lab: fetched and unpacked in {:.0} s", start.elapsed().as_secs_f32());
         Ok(())
+    }
+
+    /// Downloads and unpacks the kernel of the suite and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// A download fails or takes too long.
+    pub(super) fn fill_kernel(&self, apt: &Apt) -> Result<()> {
+        apt.update()?;
+        let kernel = apt.kernel()?;
+        let uris = apt.uris(&["download"], &kernel)?;
+        let (_, bytes) = total(&uris);
+        eprintln!("lab: fetching {}, {} MB, once", kernel.join(", "), bytes / 1_000_000);
+        apt.download(&["download"], &kernel, bytes)?;
+        self.unpack(&apt.debs())?;
+        fs::write(self.ready(), uris).context("cannot write to the cache")
     }
 
     /// The kernel's source as a tar file.
@@ -164,12 +179,12 @@ pub(super) struct Apt {
 }
 
 impl Apt {
-    /// Sets it up below `folder`, with the archive that this machine uses.
+    /// Sets it up below `cache`, with these suites of the archive that this machine uses.
     ///
     /// # Errors
     ///
     /// This is no Debian machine, or its apt knows no archive.
-    pub(super) fn new(cache: &Path) -> Result<Self> {
+    pub(super) fn new(cache: &Path, suites: &[&str]) -> Result<Self> {
         let release = fs::read_to_string("/etc/os-release").context("cannot read /etc/os-release")?;
         let output = Command::new("apt-get")
             .args(["indextargets", "--format", "$(SITE) $(RELEASE)", "Created-By: Packages"])
@@ -187,8 +202,11 @@ impl Apt {
         } else {
             String::new()
         };
-        let sources = [SUITE, QEMU_SUITE].map(|suite| format!("deb {signed}{site} {suite} main\n"));
-        fs::write(folder.join("sources.list"), sources.concat()).context("cannot write to the cache")?;
+        let sources: String = suites
+            .iter()
+            .map(|suite| format!("deb {signed}{site} {suite} main\n"))
+            .collect();
+        fs::write(folder.join("sources.list"), sources).context("cannot write to the cache")?;
         fs::write(folder.join("status"), "").context("cannot write to the cache")?;
         Ok(Self { folder, site })
     }
@@ -242,10 +260,18 @@ impl Apt {
         Ok(dependencies(&String::from_utf8_lossy(&output.stdout), starts))
     }
 
+    /// The packages of the suite's kernel.
+    fn kernel(&self) -> Result<Vec<String>> {
+        let image = self.first_dependency(KERNEL, "linux-image-")?;
+        // From Linux 7 on, the package is empty and depends on these.
+        let parts = self.dependencies(&image, &["linux-binary-", "linux-modules-"])?;
+        Ok([vec![image], parts].concat())
+    }
+
     fn first_dependency(&self, package: &str, start: &str) -> Result<String> {
         let found = self.dependencies(package, &[start])?;
         let first = found.into_iter().next();
-        first.with_context(|| format!("{package} of {SUITE} depends on no {start}*"))
+        first.with_context(|| format!("{package} depends on no {start}*"))
     }
 
     /// What would be downloaded, in apt's words.

@@ -35,8 +35,14 @@ impl Device {
 /// Whose kernel runs in the machine.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, clap::ValueEnum)]
 pub(super) enum Kernel {
-    /// Debian's
+    /// Debian 13's, 6.12
     Stock,
+    /// Debian 12's
+    #[value(name = "6.1")]
+    Linux6_1,
+    /// Debian 13's from backports, 7.2 in 2026
+    #[value(name = "backports")]
+    Backports,
     /// Built from Debian's source, with iommufd and cdev
     Own,
 }
@@ -85,12 +91,19 @@ pub(super) enum Check {
 }
 
 /// A run that is to fail, or to warn.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) code: i32,
     pub(super) words: &'static [&'static str],
+    /// The kernels that it is so with, from the first version to before the second.
+    pub(super) kernels: std::ops::Range<(u32, u32)>,
 }
+
+/// Every kernel.
+const ALL: std::ops::Range<(u32, u32)> = (0, 0)..(u32::MAX, 0);
+/// The first that shows OpRegion and bridges of a display controller that is not VGA compatible.
+const HEADLESS: (u32, u32) = (6, 15);
 
 const KBL: Device = Device {
     slot: "02.0",
@@ -159,41 +172,55 @@ const CASES: &[Case] = &[
         name: "class-0380",
         code: 3,
         words: &["The host shows no OpRegion", "for class 0380h 6.15"],
+        kernels: (0, 0)..HEADLESS,
+    },
+    Case {
+        name: "class-0380",
+        code: 0,
+        words: &["etc/igd-opregion"],
+        kernels: HEADLESS..ALL.end,
     },
     Case {
         name: "no-opregion",
         code: 3,
         words: &["ASLS of the host is 0", "firmware with an OpRegion"],
+        kernels: ALL,
     },
     Case {
         name: "bad-signature",
         code: 1,
         words: &["no OpRegion at the address in ASLS", "dmesg"],
+        kernels: ALL,
     },
     Case {
         name: "group",
         code: 1,
         words: &["0000:00:03.1 (driver virtio-pci)", "bind them to vfio-pci too"],
+        kernels: ALL,
     },
     Case {
         name: "absent",
         code: 1,
         words: &["no such function"],
+        kernels: ALL,
     },
     Case {
         name: "memlock",
         code: 1,
         words: &["memory to lock: 8192 KiB", "ulimit -l"],
+        kernels: ALL,
     },
     Case {
         name: "no-driver",
         code: 1,
         words: &["has no driver", "driverctl"],
+        kernels: ALL,
     },
     Case {
         name: "other-driver",
         code: 1,
         words: &["its driver is pci-stub", "driverctl"],
+        kernels: ALL,
     },
     Case {
         name: "no-isa-bridge",
@@ -202,6 +229,7 @@ const CASES: &[Case] = &[
             "The ids of the host's bridge at 00:1f.0 cannot be copied",
             "host with an Intel ISA bridge at 00:1f.0",
         ],
+        kernels: ALL,
     },
 ];
 
