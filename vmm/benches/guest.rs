@@ -344,14 +344,15 @@ fn seabios(vmms: &[Vmm], folder: &Path) -> Vec<Row> {
 
 fn print(rows: &[Row]) {
     println!(
-        "\n{:<24}{:>12}{:>12}  {:<4}{:>12}",
+        "\n{:<32}{:>10}{:>10}  {:<4}{:>12}",
         "", "igd-vmm", "QEMU", "", "QEMU/igd-vmm"
     );
     for Row { name, unit, ours, qemu } in rows {
         let (theirs, ratio) = qemu.map_or((String::from("-"), String::from("-")), |(theirs, ratio)| {
-            (format!("{theirs:.1}"), format!("{ratio:.2}"))
+            (plot::figure(theirs), format!("{ratio:.2}"))
         });
-        println!("{name:<30}{ours:>12.1}{theirs:>12}  {unit:<4}{ratio:>12}");
+        let ours = plot::figure(*ours);
+        println!("{name:<32}{ours:>10}{theirs:>10}  {unit:<4}{ratio:>12}");
     }
 }
 

@@ -5,11 +5,20 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 920.0;
 const LEFT: f64 = 190.0;
-const RIGHT: f64 = 130.0;
+const RIGHT: f64 = 190.0;
 const LINE: f64 = 26.0;
 const TOP: f64 = 56.0;
+
+/// Three digits or more, as anybody reads them.
+pub(crate) fn figure(value: f64) -> String {
+    if value < 100.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.0}")
+    }
+}
 
 /// One bar a row on a logarithmic scale: how many times of ours QEMU takes. Rows without QEMU are left out.
 pub(crate) fn bars(rows: &[Value]) -> String {
@@ -67,12 +76,14 @@ pub(crate) fn bars(rows: &[Value]) -> String {
         let _ = writeln!(
             svg,
             "<text x=\"12\" y=\"{:.1}\">{name}</text><rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"16\" \
-             fill=\"{color}\"/><text x=\"{:.1}\" y=\"{:.1}\" fill=\"#333\">{ours:.1} / {qemu:.1} {unit}</text>",
+             fill=\"{color}\"/><text x=\"{:.1}\" y=\"{:.1}\" fill=\"#333\">{} / {} {unit}</text>",
             y + 13.0,
             y,
             length.abs().max(1.0),
             WIDTH - RIGHT + 6.0,
-            y + 13.0
+            y + 13.0,
+            figure(ours),
+            figure(qemu)
         );
     }
     svg + "</svg>\n"
