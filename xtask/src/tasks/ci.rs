@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use super::bench::counts;
-use super::{conformance, doc, firmware, lint, test};
+use super::{conformance, doc, firmware, fuzz, lab, lint, test};
 use crate::steps::{self, Outcome, Step};
 
 const STEPS: &[Step] = &[
@@ -15,6 +15,14 @@ const STEPS: &[Step] = &[
     ("firmware", || match firmware::missing() {
         Some(reason) => Outcome::Skipped(reason),
         None => exit(firmware::run(&firmware::Args::default())),
+    }),
+    ("lab", || match lab::unfit() {
+        Some(reason) => Outcome::Skipped(reason),
+        None => exit(lab::run(&lab::Args::default())),
+    }),
+    ("fuzz", || match fuzz::missing() {
+        Some(reason) => Outcome::Skipped(reason),
+        None => exit(fuzz::run(&fuzz::Args::in_ci())),
     }),
     ("counts", || match counts::missing() {
         Some(reason) => Outcome::Skipped(reason),

@@ -110,6 +110,22 @@ impl Place {
     }
 }
 
+/// Whether there is what libFuzzer is built with.
+///
+/// # Errors
+///
+/// There is none.
+pub(crate) fn compiler() -> Result<()> {
+    let compiler = env::var_os("CXX").unwrap_or_else(|| "c++".into());
+    if !starts(Command::new(&compiler).arg("--version")) {
+        bail!(
+            "no C++ compiler `{}`, which libFuzzer is built with: apt-get install g++, or set CXX",
+            compiler.display()
+        );
+    }
+    Ok(())
+}
+
 /// Builds the program that shows and replays inputs.
 pub(crate) fn input_program() -> Result<()> {
     let mut build = cargo(["build", "--quiet", "--profile", "test", "--package", "igd-fuzz-common"]);
@@ -118,13 +134,7 @@ pub(crate) fn input_program() -> Result<()> {
 
 /// Builds the targets.
 pub(crate) fn targets(flavour: Flavour, place: &Place, names: &[&str]) -> Result<()> {
-    let compiler = env::var_os("CXX").unwrap_or_else(|| "c++".into());
-    if !starts(Command::new(&compiler).arg("--version")) {
-        bail!(
-            "no C++ compiler `{}`, which libFuzzer is built with: apt-get install g++, or set CXX",
-            compiler.display()
-        );
-    }
+    compiler()?;
     let mut build = if flavour.nightly {
         let mut command = Command::new("rustup");
         command.args(["run", "nightly", "cargo", "build"]);

@@ -93,6 +93,24 @@ pub(crate) struct Args {
     built: bool,
 }
 
+impl Args {
+    /// What CI does.
+    pub(crate) fn in_ci() -> Self {
+        Self {
+            all: true,
+            seconds: 20,
+            stable: true,
+            no_coverage: true,
+            ..Self::default()
+        }
+    }
+}
+
+/// Why nothing can be fuzzed here.
+pub(crate) fn missing() -> Option<String> {
+    build::compiler().err().map(|error| error.to_string())
+}
+
 /// Does what is asked for; returns the exit code.
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let has_mode = args.list || args.triage || args.minimize || !args.replay.is_empty() || !args.merge.is_empty();

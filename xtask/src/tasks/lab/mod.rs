@@ -150,7 +150,7 @@ fn boots(scenarios: &[&Scenario]) -> Vec<&'static Boot> {
 }
 
 /// Why nothing here can run on this machine.
-fn unfit() -> Option<String> {
+pub(crate) fn unfit() -> Option<String> {
     let is_amd64 = env::consts::ARCH == "x86_64" && env::consts::OS == "linux";
     if !is_amd64 {
         return Some(format!(
