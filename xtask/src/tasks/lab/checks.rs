@@ -137,6 +137,7 @@ pub(super) fn failures(check: Check, results: &Results<'_>) -> Vec<String> {
             failures
         }
         Check::Cases(cases) => wrong(cases, folder),
+        Check::Tests(names) => names.iter().filter_map(|name| untested(name, folder)).collect(),
         Check::Driver(words) => driver(folder, words),
     });
     failures
@@ -249,6 +250,21 @@ fn driver(folder: &Path, words: &[&str]) -> Vec<String> {
         _ => failures.push("the status names no ASLS and BDSM".to_owned()),
     }
     failures
+}
+
+/// Why not all of a program's tests passed.
+fn untested(name: &str, folder: &Path) -> Option<String> {
+    let said = text(&folder.join(format!("{name}.txt")));
+    let result = said.lines().find(|line| line.starts_with("test result:"));
+    let is_well = |line: &&str| {
+        line.starts_with("test result: ok. ") && !line.contains(" 0 passed") && line.contains(" 0 ignored")
+    };
+    if result.is_some_and(|line| is_well(&line)) {
+        return None;
+    }
+    let failed: Vec<&str> = said.lines().filter(|line| line.ends_with("FAILED")).collect();
+    let last = result.or(said.lines().last()).unwrap_or("nothing");
+    Some(format!("{name}: {last} {}", failed.join(", ")))
 }
 
 /// What is wrong with the cases of this kernel.
@@ -368,6 +384,28 @@ mod tests {
         assert!(failures[0].contains("`8 MiB`") && failures[1].contains("exit code 0 instead of 3"));
         folder.write("kernel", "6.15.2\n");
         assert_eq!(folder.failures(Check::Cases(&[CASE])), [""; 0], "not with this kernel");
+    }
+
+    #[test]
+    fn tests_have_to_run_and_pass() {
+        let folder = Folder::new("tests");
+        folder.write("code", "0\n");
+        let failures = |text: &str| {
+            folder.write("one.txt", text);
+            folder.failures(Check::Tests(&["one"]))
+        };
+        assert_eq!(
+            failures("running 2 tests\n\ntest result: ok. 2 passed; 0 failed; 0 ignored; 0 measured\n"),
+            [""; 0]
+        );
+        for text in [
+            "",
+            "test result: ok. 1 passed; 0 failed; 1 ignored;\n",
+            "test result: ok. 0 passed; 0 failed; 0 ignored;\n",
+            "test a ... FAILED\ntest result: FAILED. 1 passed; 1 failed; 0 ignored;\n",
+        ] {
+            assert_eq!(failures(text).len(), 1, "{text}");
+        }
     }
 
     #[test]

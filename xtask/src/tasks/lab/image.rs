@@ -32,6 +32,13 @@ pub(super) struct Guest {
     pub(super) initrd: Vec<u8>,
 }
 
+/// A program of tests.
+#[derive(Debug)]
+pub(super) struct Test {
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+}
+
 /// The guest of the VMM: a kernel with the graphics driver as modules.
 pub(super) fn guest(place: &Place, kernel: &Path, modules: &Path) -> Result<Guest> {
     let mut archive = base(place)?;
@@ -48,6 +55,7 @@ pub(super) fn machine(
     place: &Place,
     modules: Option<&Path>,
     guest: Option<&Guest>,
+    tests: &[Test],
     opregion: &Path,
     out: &Path,
 ) -> Result<()> {
@@ -77,6 +85,9 @@ pub(super) fn machine(
             }
         }
         None => archive.file("modules.order", b""),
+    }
+    for test in tests {
+        archive.program(&format!("lab/tests/{}", test.name), &read(&test.path)?);
     }
     if let Some(guest) = guest {
         archive.file("lab/vmlinuz", &read(&guest.kernel)?);

@@ -22,6 +22,7 @@ use anyhow::{Context, Result};
 
 use crate::tools::{cargo, root, succeed, target_dir};
 use checks::Results;
+use image::Test;
 use kernel::Image;
 use packages::{Apt, Cache, SUITES};
 use report::{Line, Verdict};
@@ -30,6 +31,8 @@ use scenarios::{Boot, Kernel, SCENARIOS, Scenario};
 /// Unexpected results, as `igd-conformance` says it.
 const UNEXPECTED: u8 = 100;
 const USAGE: u8 = 2;
+/// What makes a program that runs where there are no libraries.
+const STATIC: &str = "-C target-feature=+crt-static -C strip=symbols";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 const AFTER_HELP: &str = "\
@@ -211,7 +214,7 @@ fn build(cache: Cache, folder: PathBuf) -> Result<Place> {
     let mut build = cargo(["build", "--quiet", "--target", TARGET]);
     build.args(["-p", "igd-vmm", "-p", "igd-sim", "--bins", "--all-features"]);
     // The machine's processor is emulated, and loads these over and over.
-    build.env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols");
+    build.env("RUSTFLAGS", STATIC);
     build.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
     eprintln!("lab: building static programs");
     succeed(build.current_dir(root()?))?;
@@ -222,6 +225,50 @@ fn build(cache: Cache, folder: PathBuf) -> Result<Place> {
         sim: programs.join("igd-sim"),
         folder,
     })
+}
+
+/// Builds tests of `igd-vmm` in the same way.
+fn build_tests(names: &[&str]) -> Result<Vec<Test>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut build = cargo([
+        "test",
+        "--no-run",
+        "--quiet",
+        "--message-format=json",
+        "--target",
+        TARGET,
+    ]);
+    build.args(["-p", "igd-vmm", "--all-features"]);
+    for name in names {
+        build.args(["--test", name]);
+    }
+    build.env("RUSTFLAGS", STATIC);
+    eprintln!("lab: building static tests");
+    let output = build.current_dir(root()?).stderr(Stdio::inherit()).output();
+    let output = output.context("cannot start cargo")?;
+    anyhow::ensure!(output.status.success(), "the tests do not build ({})", output.status);
+    let tests = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(test)
+        .collect::<Vec<_>>();
+    anyhow::ensure!(
+        tests.len() == names.len(),
+        "cargo named {} tests of {}",
+        tests.len(),
+        names.len()
+    );
+    Ok(tests)
+}
+
+/// The program that a message of cargo names, if it is one.
+fn test(message: &str) -> Option<Test> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let path = PathBuf::from(message.get("executable")?.as_str()?);
+    let name = message.pointer("/target/name")?.as_str()?.to_owned();
+    let is_test = message.pointer("/target/kind/0")?.as_str()? == "test";
+    is_test.then_some(Test { name, path })
 }
 
 /// Runs the scenarios of one machine.
@@ -236,8 +283,10 @@ fn play(place: &Place, boot: &Boot, scenarios: &[&Scenario], image: &Image, keep
         Some(modules) if boot.has_guest => Some(image::guest(place, &image.path, modules)?),
         _ => None,
     };
+    let tests = build_tests(boot.tests)?;
     let initrd = folder.join("initrd.gz");
-    image::machine(place, image.modules.as_deref(), guest.as_ref(), &opregion, &initrd)?;
+    let modules = image.modules.as_deref();
+    image::machine(place, modules, guest.as_ref(), &tests, &opregion, &initrd)?;
     let mut steps: Vec<&str> = scenarios.iter().map(|scenario| scenario.step).collect();
     steps.dedup();
     eprintln!(

@@ -57,6 +57,8 @@ pub(super) struct Boot {
     pub(super) memory_mib: u32,
     /// Whether a guest with a graphics driver is in the initial RAM disk.
     pub(super) has_guest: bool,
+    /// Tests of `igd-vmm` that are in the initial RAM disk.
+    pub(super) tests: &'static [&'static str],
     pub(super) limit: Duration,
 }
 
@@ -86,6 +88,8 @@ pub(super) enum Check {
     Killed,
     /// Each case ends with its code and says these words.
     Cases(&'static [Case]),
+    /// Every test of these programs ran and passed.
+    Tests(&'static [&'static str]),
     /// The guest's driver says these words.
     Driver(&'static [&'static str]),
 }
@@ -140,6 +144,7 @@ static MACHINE: Boot = Boot {
     ],
     memory_mib: 1024,
     has_guest: false,
+    tests: &[],
     limit: Duration::from_secs(240),
 };
 
@@ -149,7 +154,20 @@ static CDEV: Boot = Boot {
     devices: &[KBL],
     memory_mib: 1024,
     has_guest: false,
+    tests: &[],
     limit: Duration::from_secs(180),
+};
+
+/// Those that need KVM.
+const TESTS: &[&str] = &["interrupts", "machine"];
+static TESTED: Boot = Boot {
+    name: "kvm",
+    kernel: Some(Kernel::Stock),
+    devices: &[KBL],
+    memory_mib: 1536,
+    has_guest: false,
+    tests: TESTS,
+    limit: Duration::from_secs(400),
 };
 
 const LINUX: Boot = Boot {
@@ -158,6 +176,7 @@ const LINUX: Boot = Boot {
     devices: &[KBL],
     memory_mib: 1536,
     has_guest: true,
+    tests: &[],
     limit: Duration::from_secs(300),
 };
 static LINUX_KBL: Boot = LINUX;
@@ -289,6 +308,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         boot: &CDEV,
         step: "killed",
         check: Check::Killed,
+        is_default: false,
+    },
+    Scenario {
+        name: "kvm",
+        text: "the VMM's tests on a KVM that leaves the guest to the processor",
+        boot: &TESTED,
+        step: "kvm",
+        check: Check::Tests(TESTS),
         is_default: false,
     },
     Scenario {
