@@ -71,6 +71,7 @@ fn attached_ports() {
     );
     port.device_mut().reset();
     assert_eq!((port.device().selected(), port.into_device().has_dma()), (0, true));
+    assert!(!FwCfgBuilder::new().dma(false).build().has_dma());
 }
 
 #[test]

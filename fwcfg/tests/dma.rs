@@ -68,6 +68,27 @@ impl GuestMemory for Watched {
     }
 }
 
+/// RAM that takes down what is asked to be zeros.
+struct Zeros<'a> {
+    ram: &'a RefCell<Vec<u8>>,
+    asked: RefCell<Vec<(u64, u32)>>,
+}
+
+impl GuestMemory for Zeros<'_> {
+    fn read(&self, gpa: u64, buf: &mut [u8]) -> Result<(), MemoryError> {
+        self.ram.read(gpa, buf)
+    }
+
+    fn write(&self, gpa: u64, buf: &[u8]) -> Result<(), MemoryError> {
+        self.ram.write(gpa, buf)
+    }
+
+    fn write_zeros(&self, gpa: u64, len: u32) -> Result<(), MemoryError> {
+        self.asked.borrow_mut().push((gpa, len));
+        self.ram.write_zeros(gpa, len)
+    }
+}
+
 #[test]
 fn long_transfers_go_in_bounded_pieces() {
     let mut builder = FwCfgBuilder::new();
@@ -179,6 +200,42 @@ fn a_write_needs_an_item_at_the_offset() {
         let (left, effects) = guest.dma(control, 1, BUF);
         assert_eq!(left, 1, "{skip:#x}");
         assert!(matches!(effects.fault, Some(Fault::WriteOutside { len: 1, .. })));
+    }
+}
+
+#[test]
+fn a_write_behind_the_end_is_outside_before_it_is_read_only() {
+    let mut guest = Guest::new();
+    assert_eq!(guest.dma(0x0005_000c, 2, 0).0, 0, "skipped to the end");
+    let (control, effects) = guest.dma(0x10, 1, BUF);
+    assert_eq!(control, 1);
+    assert!(
+        matches!(
+            effects.fault,
+            Some(Fault::WriteOutside {
+                key: 5,
+                offset: 2,
+                len: 1
+            })
+        ),
+        "{:?}",
+        effects.fault
+    );
+}
+
+#[test]
+fn only_what_an_item_has_not_reads_as_zeros() {
+    let mut guest = Guest::new();
+    for (len, expected) in [(8, vec![]), (10, vec![(BUF + 8, 2)])] {
+        guest.descriptor(D, 0x0022_000a, len, BUF);
+        let memory = Zeros {
+            ram: &guest.ram,
+            asked: RefCell::default(),
+        };
+        let address = u32::try_from(D).unwrap().to_be_bytes();
+        let effects = guest.device.port_write(8, &address, &memory);
+        assert!(effects.fault.is_none(), "{:?}", effects.fault);
+        assert_eq!(*memory.asked.borrow(), expected);
     }
 }
 
