@@ -175,4 +175,15 @@ fn a_file_is_read_where_the_guest_looks() {
     let _ = device.port_write(0, &[0x11, 0], &());
     assert!(device.read_string(&mut out).is_err());
     assert_eq!(out, [0; 14]);
+    // Files with holes, so that nothing is stored.
+    for (len, fits) in [(0xffff_fffe_u64, true), (0xffff_ffff, false), (0x1_0000_0000, false)] {
+        file.set_len(len).unwrap();
+        let item = Item::from_file(file.try_clone().unwrap());
+        assert_eq!(item.is_ok(), fits, "{len:#x}");
+        if let Ok(item) = item {
+            assert_eq!((item.len(), item.is_empty()), (len, false));
+        }
+    }
+    file.set_len(0).unwrap();
+    assert!(Item::from_file(file).unwrap().is_empty());
 }
