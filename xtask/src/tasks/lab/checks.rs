@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use super::facts::{Known, Now, differences};
+use super::oracle;
 use super::scenarios::{Case, Check, STOLEN_MIB};
 use crate::tasks::firmware::checks::{Artefacts, misplaced};
 use crate::tasks::firmware::scenarios::{NO_SWSCI, Placed};
@@ -139,6 +140,7 @@ pub(super) fn failures(check: Check, results: &Results<'_>) -> Vec<String> {
         Check::Cases(cases) => wrong(cases, folder),
         Check::Tests(names) => names.iter().filter_map(|name| untested(name, folder)).collect(),
         Check::Driver(words) => driver(folder, words),
+        Check::Oracle => oracle::failures(folder),
     });
     failures
 }

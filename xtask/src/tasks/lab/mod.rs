@@ -8,6 +8,7 @@ mod facts;
 mod image;
 mod kernel;
 mod modules;
+mod oracle;
 mod packages;
 mod report;
 mod scenarios;
@@ -26,7 +27,7 @@ use image::Test;
 use kernel::Image;
 use packages::{Apt, Cache, SUITES};
 use report::{Line, Verdict};
-use scenarios::{Boot, Kernel, SCENARIOS, Scenario};
+use scenarios::{Boot, Check, Kernel, SCENARIOS, Scenario};
 
 /// Unexpected results, as `igd-conformance` says it.
 const UNEXPECTED: u8 = 100;
@@ -287,6 +288,9 @@ fn play(place: &Place, boot: &Boot, scenarios: &[&Scenario], image: &Image, keep
     let initrd = folder.join("initrd.gz");
     let modules = image.modules.as_deref();
     image::machine(place, modules, guest.as_ref(), &tests, &opregion, &initrd)?;
+    if scenarios.iter().any(|scenario| matches!(scenario.check, Check::Oracle)) {
+        oracle::add(place, boot, &initrd)?;
+    }
     let mut steps: Vec<&str> = scenarios.iter().map(|scenario| scenario.step).collect();
     steps.dedup();
     eprintln!(

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::oracle::machines as oracle;
+
 /// Where the host's firmware left the OpRegion and stolen memory; 48 MiB from BDSM on are kept from the kernel.
 pub(super) const ASLS: u32 = 0x3f00_0000;
 pub(super) const BDSM: u32 = 0x3d00_0000;
@@ -92,6 +94,8 @@ pub(super) enum Check {
     Tests(&'static [&'static str]),
     /// The guest's driver says these words.
     Driver(&'static [&'static str]),
+    /// QEMU and our VMM show the same, but for known differences.
+    Oracle,
 }
 
 /// A run that is to fail, or to warn.
@@ -361,7 +365,29 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ]),
         is_default: false,
     },
+    like_qemu("oracle", &oracle::KBL),
+    like_qemu("oracle-snb", &oracle::SNB),
+    like_qemu("oracle-ivb", &oracle::IVB),
+    like_qemu("oracle-hsw", &oracle::HSW),
+    like_qemu("oracle-bdw", &oracle::BDW),
+    like_qemu("oracle-skl", &oracle::SKL),
+    like_qemu("oracle-cfl", &oracle::CFL),
+    like_qemu("oracle-icl", &oracle::ICL),
+    like_qemu("oracle-tgl", &oracle::TGL),
+    like_qemu("oracle-adl", &oracle::ADL),
+    like_qemu("oracle-mtl", &oracle::MTL),
 ];
+
+const fn like_qemu(name: &'static str, boot: &'static Boot) -> Scenario {
+    Scenario {
+        name,
+        text: "the guest finds what QEMU 11 shows it, for every set of options",
+        boot,
+        step: "oracle",
+        check: Check::Oracle,
+        is_default: false,
+    }
+}
 
 #[cfg(test)]
 mod tests {

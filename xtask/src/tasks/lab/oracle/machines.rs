@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! A machine for each platform: the device with its ROM, and once more without.
+
+use std::time::Duration;
+
+use super::super::scenarios::{Boot, Device, Kernel};
+use super::matrix::{WITH_ROM, WITHOUT_ROM};
+
+const fn device(profile: &'static str) -> Device {
+    Device {
+        slot: WITH_ROM,
+        profile,
+        more: &[],
+    }
+}
+
+const fn without_rom(profile: &'static str) -> Device {
+    Device {
+        slot: WITHOUT_ROM,
+        profile,
+        more: &["--fault", "missing=rom"],
+    }
+}
+
+const fn boot(name: &'static str, devices: &'static [Device]) -> Boot {
+    Boot {
+        name,
+        kernel: Some(Kernel::Stock),
+        devices,
+        memory_mib: 2048,
+        has_guest: false,
+        limit: Duration::from_secs(900),
+    }
+}
+
+pub(in super::super) static SNB: Boot = boot("oracle-snb", &[device("snb"), without_rom("snb")]);
+pub(in super::super) static IVB: Boot = boot("oracle-ivb", &[device("ivb"), without_rom("ivb")]);
+pub(in super::super) static HSW: Boot = boot("oracle-hsw", &[device("hsw"), without_rom("hsw")]);
+pub(in super::super) static BDW: Boot = boot("oracle-bdw", &[device("bdw"), without_rom("bdw")]);
+pub(in super::super) static SKL: Boot = boot("oracle-skl", &[device("skl"), without_rom("skl")]);
+pub(in super::super) static KBL: Boot = boot("oracle", &[device("kbl"), without_rom("kbl")]);
+pub(in super::super) static CFL: Boot = boot("oracle-cfl", &[device("cfl"), without_rom("cfl")]);
+pub(in super::super) static ICL: Boot = boot("oracle-icl", &[device("icl"), without_rom("icl")]);
+pub(in super::super) static TGL: Boot = boot("oracle-tgl", &[device("tgl"), without_rom("tgl")]);
+pub(in super::super) static ADL: Boot = boot("oracle-adl", &[device("adl"), without_rom("adl")]);
+pub(in super::super) static MTL: Boot = boot("oracle-mtl", &[device("mtl"), without_rom("mtl")]);
