@@ -11,7 +11,7 @@ mod common;
 
 use common::{HOST_ASLS, HOST_BDSM, host, options, put};
 use igd_quirks::device::{BdsmSetup, Redirect};
-use igd_quirks::facts::{Chipset, ConfigBytes, HostFacts, MachineFacts, RamLayout, Slot};
+use igd_quirks::facts::{Chipset, ConfigBytes, HostFacts, MachineFacts, RamLayout, RomBytes, RomFacts, Slot};
 use igd_quirks::plan::{Code, GttClear, IsaBridgePlan, Mode, Plan, Provisioning, Refusals, TrapOwner, plan};
 use igd_quirks::platform::QemuEra;
 use igd_quirks::policy::Policy;
@@ -63,7 +63,9 @@ fn qemu_10_1_decides_by_this_table() {
         // device, class, IVD, machine, options, outcome
         (0x3e92, 0x03_0000, 0, pc(), at2, Legacy),
         (0x3e92, 0x03_0000, 0, pc(), no_rom, Abandoned),
-        (0x3e92, 0x03_0000, 0, pc(), "addr=2,rombar=0,romfile=r", Abandoned),
+        // A file that is named will do, whether or not the guest sees a ROM.
+        (0x3e92, 0x03_0000, 0, pc(), "addr=2,rombar=0,romfile=r", Legacy),
+        (0x3e92, 0x03_0000, 0, pc(), "addr=2,romfile=", Legacy),
         (
             0x3e92,
             0x03_0000,
@@ -110,6 +112,19 @@ fn qemu_10_1_decides_by_this_table() {
             expected,
             "{id:04x} {class:06x} {ivd} {text}"
         );
+    }
+}
+
+/// QEMU 11.1.3 on the kernel's vfio-pci, with `rombar=0` and with an empty `romfile`.
+#[test]
+fn a_rom_that_the_guest_does_not_see_counts_for_qemu() {
+    let mut facts = with_config(host(0x3e92), 0x50, &[0xc1, 0x01]);
+    facts.device.rom = RomFacts::Image(RomBytes::new([0x55, 0xaa]).unwrap());
+    for text in ["addr=2,rombar=0", "addr=2,romfile=", "addr=2"] {
+        assert_eq!(outcome(&facts, text, NEW), Outcome::Legacy, "{text}");
+        assert_eq!(outcome(&facts, text, OLD), Outcome::Legacy, "{text}");
+        let document = outcome(&facts, text, Policy::Document2016);
+        assert_eq!(document, Outcome::Fatal(Code::Rom), "{text}: no image to run");
     }
 }
 

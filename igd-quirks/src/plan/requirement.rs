@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 
 use super::subject::{RomSource, Subject};
 use super::{Code, Finding, Provisioning};
-use crate::facts::{Chipset, Firmware, Slot};
+use crate::facts::{Chipset, Firmware, RomFacts, Slot};
 use crate::policy::Requirement;
 use crate::vga::{self, VgaClaim};
 
@@ -23,6 +23,7 @@ impl Subject<'_> {
             Requirement::IsaSlotUsable => self.isa_slot(&[Slot::Empty, Slot::MadeForGraphics, Slot::Bridge]),
             Requirement::HostBridge => self.host_bridge_slot(),
             Requirement::Rom => self.rom_missing(),
+            Requirement::RomRegion => self.rom_region(),
             Requirement::VgaRegion => self.vga_region(),
             Requirement::VgaRegionIfClaimed if self.vga_disabled() => None,
             Requirement::VgaRegionIfClaimed => self.vga_region(),
@@ -142,6 +143,17 @@ impl Subject<'_> {
             format!("The device has no expansion ROM: {reason}."),
             "Give a VBIOS or UEFI driver with romfile=, and leave rombar on.",
         ))
+    }
+
+    fn rom_region(&self) -> Option<Finding> {
+        match &self.facts.device.rom {
+            RomFacts::Absent(reason) if self.options.romfile.is_none() => Some(Finding::new(
+                Code::Rom,
+                format!("The device has no expansion ROM: {reason}."),
+                "Give a VBIOS or UEFI driver with romfile=.",
+            )),
+            _ => None,
+        }
     }
 
     pub(super) fn vga_region(&self) -> Option<Finding> {

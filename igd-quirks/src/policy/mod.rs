@@ -124,8 +124,10 @@ pub enum Requirement {
     IsaSlotUsable,
     /// A host bridge stands at 00:00.0.
     HostBridge,
-    /// There is an expansion ROM.
+    /// There is an expansion ROM, and the guest sees it.
     Rom,
+    /// The host shows a ROM or a file is named, whatever the guest sees of it.
+    RomRegion,
     /// The host has a VGA region that is complete and writable.
     VgaRegion,
     /// The same, but only if GGC does not have VGA disabled.
