@@ -2,12 +2,11 @@
 //! Comparison of what two VMMs show: every difference is known, and every known difference is there.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use super::probe::Found;
 
 /// Most lines about differences.
-const SHOWN: usize = 24;
+const SHOWN: usize = 240;
 
 /// How a run ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,8 +33,8 @@ pub(super) struct Pair {
 pub(super) enum Part {
     /// All of it, or something other than bytes.
     Whole,
-    /// These bytes.
-    Bytes(Range<usize>),
+    /// From this byte on: the reference's bytes, and ours.
+    Bytes(usize, &'static [u8], &'static [u8]),
     /// This file of a directory.
     File(&'static str),
 }
@@ -72,7 +71,8 @@ pub(super) struct Outcome {
 /// One thing that is not the same.
 struct Difference<'a> {
     file: Option<&'a str>,
-    byte: Option<usize>,
+    /// Where, the reference's, and ours.
+    byte: Option<(usize, u8, u8)>,
     text: String,
 }
 
@@ -150,7 +150,11 @@ fn covers(row: &Known, machine: &str, item: &str, difference: &Difference<'_>) -
     is_there
         && match (&row.part, difference.file, difference.byte) {
             (Part::Whole, ..) => true,
-            (Part::Bytes(range), _, Some(byte)) => range.contains(&byte),
+            (Part::Bytes(start, reference, ours), _, Some((at, byte, our))) => {
+                let at = at.checked_sub(*start);
+                let pair = at.and_then(|at| Some((*reference.get(at)?, *ours.get(at)?)));
+                pair == Some((byte, our))
+            }
             (Part::File(name), Some(file), _) => *name == file,
             _ => false,
         }
@@ -170,7 +174,7 @@ fn differences<'a>(reference: &'a Found, ours: &'a Found) -> Vec<Difference<'a>>
                 .filter(|(_, (reference, ours))| reference != ours)
                 .map(|(at, (reference, ours))| Difference {
                     file: None,
-                    byte: Some(at),
+                    byte: Some((at, *reference, *ours)),
                     text: format!("{at:#04x} is {reference:02x} in QEMU, {ours:02x} here"),
                 })
                 .collect()
@@ -299,12 +303,15 @@ mod tests {
             all,
             ["pc-one: config: 0x01 is 02 in QEMU, 05 here; 0x02 is 03 in QEMU, 06 here"]
         );
-        let some = [row(None, "config", Part::Bytes(1..2))];
+        let some = [row(None, "config", Part::Bytes(1, &[2], &[5]))];
         let rest = failures(pair(reference.clone(), ours.clone()), &some);
         assert_eq!(rest, ["pc-one: config: 0x02 is 03 in QEMU, 06 here"]);
-        let every = [row(Some("pc"), "config", Part::Bytes(1..3))];
+        let every = [row(Some("pc"), "config", Part::Bytes(1, &[2, 3], &[5, 6]))];
         let outcome = compare(&[pair(reference.clone(), ours.clone())], &every, &[]);
         assert_eq!((outcome.known, outcome.failures.len()), (1, 0));
+        let values = [row(Some("pc"), "config", Part::Bytes(1, &[2, 3], &[5, 7]))];
+        let rest = failures(pair(reference.clone(), ours.clone()), &values);
+        assert_eq!(rest, ["pc-one: config: 0x02 is 03 in QEMU, 06 here"], "another value");
         let other = failures(pair(reference, ours), &[row(Some("q35"), "config", Part::Whole)]);
         assert!(
             other.len() == 2 && other[1].contains("on q35 differs no longer"),
@@ -314,11 +321,11 @@ mod tests {
 
     #[test]
     fn a_known_difference_that_is_gone_is_told() {
-        let rows = [row(None, "config", Part::Bytes(0..1))];
+        let rows = [row(None, "config", Part::Bytes(0, &[1], &[2]))];
         let gone = failures(pair(probed(&[1]), probed(&[1])), &rows);
         assert_eq!(
             gone,
-            ["config Bytes(0..1) differs no longer, as it did because of something"]
+            ["config Bytes(0, [1], [2]) differs no longer, as it did because of something"]
         );
     }
 

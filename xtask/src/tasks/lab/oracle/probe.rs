@@ -78,6 +78,9 @@ const FILES: &[&str] = &[
     "etc/tpm/log",
 ];
 
+/// Entries of 20 bytes, with the kind in the last four; 1 is RAM.
+const E820: Op = Op::File("etc/e820");
+
 const BARS: &[u8] = &[0x10, 0x14, 0x18, 0x1c, 0x20, 0x24, 0x30];
 
 /// A register of the device, what is written to it, and how wide.
@@ -281,6 +284,10 @@ pub(super) fn read(slot: u8, written: &[u8]) -> Result<Vec<(String, Found)>> {
             Op::File(_) => file(&mut rest, &name)?,
             Op::SetConfig(..) | Op::SetMemory(..) | Op::SetPort(..) | Op::Flush => continue,
         };
+        if let (E820, Found::Bytes(map)) = (op, &answer) {
+            let ram = map.chunks(20).filter(|entry| entry.get(16) == Some(&1));
+            found.push((format!("{name}: RAM"), Found::Bytes(ram.flatten().copied().collect())));
+        }
         found.push((name, answer));
     }
     if !rest.is_empty() {
