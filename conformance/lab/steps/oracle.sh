@@ -10,12 +10,12 @@ while read -r name machine slot options; do
     probe=/lab/oracle/probe-$slot.bin
     echo "LAB $name at $(now)" > /dev/console
     timeout -s KILL 60 /lab/qemu/loader --library-path /lab/qemu /lab/qemu/qemu -L /lab/qemu/share -accel kvm \
-        -machine "$machine" -m 128 -nodefaults -vga none -display none -no-reboot -bios "$probe" \
+        -machine "$machine" -m 32 -nodefaults -vga none -display none -no-reboot -bios "$probe" \
         -chardev "file,id=probe,path=$name.qemu" -device isa-debugcon,iobase=0x402,chardev=probe \
         -device isa-debug-exit,iobase=0x501 -device "vfio-pci,$options" > "$name.qemu.err" 2>&1 < /dev/null
     echo $? > "$name.qemu.code"
     echo "$name ours at $(now)"
-    timeout -s KILL 60 igd-vmm run --policy qemu-11.1 --machine "$machine" --memory 128M --firmware "$probe" \
+    timeout -s KILL 60 igd-vmm run --policy qemu-11.1 --machine "$machine" --memory 32M --firmware "$probe" \
         --device "$options" --debugcon "$name.vmm" --exit-after 50 > "$name.vmm.err" 2>&1 < /dev/null
     echo $? > "$name.vmm.code"
 done < /lab/oracle/runs

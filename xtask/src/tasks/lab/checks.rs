@@ -140,7 +140,7 @@ pub(super) fn failures(check: Check, results: &Results<'_>) -> Vec<String> {
         Check::Cases(cases) => wrong(cases, folder),
         Check::Tests(names) => names.iter().filter_map(|name| untested(name, folder)).collect(),
         Check::Driver(words) => driver(folder, words),
-        Check::Oracle => oracle::failures(folder),
+        Check::Oracle(profile) => oracle::failures(folder, profile),
     });
     failures
 }

@@ -288,7 +288,10 @@ fn play(place: &Place, boot: &Boot, scenarios: &[&Scenario], image: &Image, keep
     let initrd = folder.join("initrd.gz");
     let modules = image.modules.as_deref();
     image::machine(place, modules, guest.as_ref(), &tests, &opregion, &initrd)?;
-    if scenarios.iter().any(|scenario| matches!(scenario.check, Check::Oracle)) {
+    if scenarios
+        .iter()
+        .any(|scenario| matches!(scenario.check, Check::Oracle(_)))
+    {
         oracle::add(place, boot, &initrd)?;
     }
     let mut steps: Vec<&str> = scenarios.iter().map(|scenario| scenario.step).collect();

@@ -9,7 +9,14 @@ const Q35: Option<&str> = Some("q35");
 const OWN_TABLES: &str = "each board describes its own devices in tables";
 const SMI: &str = "QEMU's Q35 has system management mode, which firmware asks for";
 
-pub(super) const KNOWN: &[Known] = &[
+/// The differences that there have to be on this platform.
+pub(super) fn known(profile: &str) -> Vec<&'static Known> {
+    let unread: &[Known] = if UEFI_ONLY.contains(&profile) { UNREAD_ROM } else { &[] };
+    KNOWN.iter().chain(unread).collect()
+}
+
+/// Differences on every platform.
+const KNOWN: &[Known] = &[
     file(None, "etc/acpi/tables", OWN_TABLES),
     file(None, "etc/table-loader", OWN_TABLES),
     file(None, "etc/smbios/smbios-tables", OWN_TABLES),
@@ -45,10 +52,22 @@ pub(super) const KNOWN: &[Known] = &[
         why: "RAM shows through at A0000h in QEMU where no device has VGA; on a board nobody answers there",
     },
     Known {
+        machine: None,
+        item: "ROM header",
+        part: Part::Bytes(0, &[0; 128], &[0xff; 128]),
+        why: "without a ROM nobody answers at its address: QEMU reads zeros there, a board ones",
+    },
+    Known {
+        machine: Some("pc"),
+        item: DIRECTORY,
+        part: Part::File("vgaroms/rom.bin"),
+        why: "QEMU hands a romfile to the firmware as a file where rombar=0 hides it; ours only hides it",
+    },
+    Known {
         machine: Q35,
         item: "00:00.0 config",
         part: Part::Bytes(0x50, &[0x40], &[0x10]),
-        why: "the newest Q35 offers 64 MiB of extended TSEG, older ones and ours 16 MiB",
+        why: "a Q35 of 10.2 and later offers 64 MiB of extended TSEG, older ones and ours 16 MiB",
     },
     Known {
         machine: Q35,
@@ -57,6 +76,24 @@ pub(super) const KNOWN: &[Known] = &[
         why: "QEMU's Q35 has a SATA controller and an SMBus controller beside the ISA bridge, ours has not",
     },
 ];
+
+/// Platforms whose ROM has an image for UEFI only, which the machine's SeaBIOS does not put at C0000h.
+const UEFI_ONLY: &[&str] = &["icl", "tgl", "adl", "mtl"];
+const NO_COPY: &str = "the kernel shows no ROM that it does not find at C0000h, but a BAR for it, and so does QEMU";
+const UNREAD_ROM: &[Known] = &[
+    rom_bar("device BAR 30 after Dword ffffffff", 0, &[0x01, 0x00, 0xfe, 0xff]),
+    rom_bar("device BAR 30 after Dword cf000001", 0, &[0x01, 0x00, 0x00, 0xcf]),
+    rom_bar("device config at the end", 0x30, &[0x01, 0x00, 0x00, 0xcf]),
+];
+
+const fn rom_bar(item: &'static str, at: usize, reference: &'static [u8]) -> Known {
+    Known {
+        machine: None,
+        item,
+        part: Part::Bytes(at, reference, &[0; 4]),
+        why: NO_COPY,
+    }
+}
 
 const fn file(machine: Option<&'static str>, name: &'static str, why: &'static str) -> Known {
     Known {
