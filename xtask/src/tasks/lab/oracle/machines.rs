@@ -29,6 +29,7 @@ const fn boot(name: &'static str, devices: &'static [Device]) -> Boot {
         devices,
         memory_mib: 2048,
         has_guest: false,
+        tests: &[],
         limit: Duration::from_secs(900),
     }
 }
