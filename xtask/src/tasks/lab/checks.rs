@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use super::facts::{Known, Now, differences};
+use super::judge;
 use super::oracle;
 use super::scenarios::{Case, Check, STOLEN_MIB};
 use crate::tasks::firmware::checks::{Artefacts, misplaced};
@@ -140,6 +141,7 @@ pub(super) fn failures(check: Check, results: &Results<'_>) -> Vec<String> {
         Check::Cases(cases) => wrong(cases, folder),
         Check::Tests(names) => names.iter().filter_map(|name| untested(name, folder)).collect(),
         Check::Driver(words) => driver(folder, words),
+        Check::Judge => judge::failures(folder),
         Check::Oracle(profile) => oracle::failures(folder, profile),
     });
     failures

@@ -6,6 +6,7 @@ mod checks;
 mod cpio;
 mod facts;
 mod image;
+mod judge;
 mod kernel;
 mod modules;
 mod oracle;
@@ -85,7 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     if args.list {
         for scenario in SCENARIOS {
             let when = if scenario.is_default { "" } else { " (with --all)" };
-            println!("{:<12} {}{when}", scenario.name, scenario.text);
+            println!("{:<18} {}{when}", scenario.name, scenario.text);
         }
         return Ok(0);
     }
@@ -293,6 +294,9 @@ fn play(place: &Place, boot: &Boot, scenarios: &[&Scenario], image: &Image, keep
         .any(|scenario| matches!(scenario.check, Check::Oracle(_)))
     {
         oracle::add(place, boot, &initrd)?;
+    }
+    if scenarios.iter().any(|scenario| matches!(scenario.check, Check::Judge)) {
+        oracle::add_program(place, &initrd)?;
     }
     let mut steps: Vec<&str> = scenarios.iter().map(|scenario| scenario.step).collect();
     steps.dedup();

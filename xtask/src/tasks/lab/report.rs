@@ -38,10 +38,10 @@ impl Line {
 
 /// The table, with what is wrong below its line.
 pub(super) fn table(lines: &[Line]) -> String {
-    let mut table = format!("{:<12} {:<68} {:<7} seconds\n", "scenario", "expected", "got");
+    let mut table = format!("{:<18} {:<73} {:<7} seconds\n", "scenario", "expected", "got");
     for line in lines {
         let (name, text, word) = (line.name, line.text, line.word());
-        table += &format!("{name:<12} {text:<68} {word:<7} {:7.1}\n", line.seconds);
+        table += &format!("{name:<18} {text:<73} {word:<7} {:7.1}\n", line.seconds);
         match &line.verdict {
             Verdict::Ran(failures) => table.extend(failures.iter().map(|failure| format!("    {failure}\n"))),
             Verdict::Skipped(reason) => table += &format!("    skipped: {reason}\n"),

@@ -92,6 +92,8 @@ pub(super) enum Check {
     Cases(&'static [Case]),
     /// Every test of these programs ran and passed.
     Tests(&'static [&'static str]),
+    /// The guest's driver says the same in QEMU and in our VMM.
+    Judge,
     /// The guest's driver says these words.
     Driver(&'static [&'static str]),
     /// QEMU and our VMM show the same of this platform, but for known differences.
@@ -184,6 +186,12 @@ const LINUX: Boot = Boot {
     limit: Duration::from_secs(300),
 };
 static LINUX_KBL: Boot = LINUX;
+static JUDGE: Boot = Boot {
+    name: "judge",
+    memory_mib: 3072,
+    limit: Duration::from_secs(600),
+    ..LINUX
+};
 static LINUX_TGL: Boot = Boot {
     name: "linux-tgl",
     devices: &[TGL],
@@ -335,6 +343,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             "Initialized i915",
             "GUEST driver i915",
         ]),
+        is_default: false,
+    },
+    Scenario {
+        name: "judge",
+        text: "i915 says the same of the device in QEMU 11 and in our VMM",
+        boot: &JUDGE,
+        step: "judge",
+        check: Check::Judge,
         is_default: false,
     },
     Scenario {

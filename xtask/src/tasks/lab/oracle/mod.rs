@@ -53,6 +53,17 @@ pub(super) fn add(place: &Place, boot: &Boot, initrd: &Path) -> Result<()> {
     succeed(dump.stdout(Stdio::null()))?;
     archive.file(matrix::ROM_FILE.trim_start_matches('/'), &read(&rom)?);
     add_qemu(place, &mut archive)?;
+    append(initrd, archive)
+}
+
+/// Adds QEMU to the machine's initial RAM disk.
+pub(super) fn add_program(place: &Place, initrd: &Path) -> Result<()> {
+    let mut archive = Archive::default();
+    add_qemu(place, &mut archive)?;
+    append(initrd, archive)
+}
+
+fn append(initrd: &Path, archive: Archive) -> Result<()> {
     let file = fs::OpenOptions::new().append(true).open(initrd);
     let mut file = file.with_context(|| format!("cannot write {}", initrd.display()))?;
     let len = file.metadata().context("cannot write the initial RAM disk")?.len();
