@@ -22,19 +22,21 @@ use crate::tools::succeed;
 use asm::DONE;
 use compare::{End, Pair, compare};
 
-/// What a program ends with after the probe, and when it refuses the device.
+/// What a program ends with.
 struct Codes {
-    probed: i32,
+    /// After the probe, which wrote this value to the port that ends the machine.
+    probed: fn(u8) -> i32,
+    /// When it refuses the device.
     refused: &'static [i32],
 }
 
 const QEMU: Codes = Codes {
-    probed: (DONE as i32) << 1 | 1,
+    probed: |value| i32::from(value) << 1 | 1,
     // A refusal of a GMS code ends by a signal, after the message and before the guest starts.
     refused: &[1, 139],
 };
 const OURS: Codes = Codes {
-    probed: 64 | (DONE as i32) & 0x3f,
+    probed: |value| 64 | i32::from(value & 0x3f),
     refused: &[3],
 };
 
@@ -92,10 +94,8 @@ fn add_qemu(place: &Place, archive: &mut Archive) -> Result<()> {
     }
     archive.program("lab/qemu/loader", &read(&loader)?);
     archive.program("lab/qemu/qemu", &read(&qemu)?);
-    for name in ["kvmvapic.bin", "linuxboot_dma.bin"] {
-        let file = place.cache.root().join("usr/share/qemu").join(name);
-        archive.file(&format!("lab/qemu/share/{name}"), &read(&file)?);
-    }
+    let rom = place.cache.root().join("usr/share/qemu/kvmvapic.bin");
+    archive.file("lab/qemu/share/kvmvapic.bin", &read(&rom)?);
     Ok(())
 }
 
@@ -141,7 +141,7 @@ fn end(folder: &Path, run: &str, program: &str, slot: u8, codes: &Codes) -> End 
     let said = String::from_utf8_lossy(&said).into_owned();
     let code = fs::read_to_string(file(".code")).unwrap_or_default();
     match code.trim().parse::<i32>() {
-        Ok(code) if code == codes.probed => {
+        Ok(code) if code == (codes.probed)(DONE) => {
             let written = fs::read(file("")).unwrap_or_default();
             match probe::read(slot, &written) {
                 Ok(found) => End::Probed(found),
