@@ -11,6 +11,7 @@ use super::facts::{Known, Now, differences};
 use super::judge;
 use super::oracle;
 use super::scenarios::{Case, Check, STOLEN_MIB};
+use super::signals;
 use crate::tasks::firmware::checks::{Artefacts, misplaced};
 use crate::tasks::firmware::scenarios::{NO_SWSCI, Placed};
 
@@ -141,6 +142,7 @@ pub(super) fn failures(check: Check, results: &Results<'_>) -> Vec<String> {
         Check::Cases(cases) => wrong(cases, folder),
         Check::Tests(names) => names.iter().filter_map(|name| untested(name, folder)).collect(),
         Check::Driver(words) => driver(folder, words),
+        Check::Signals => signals::failures(folder),
         Check::Judge => judge::failures(folder),
         Check::Oracle(profile) => oracle::failures(folder, profile),
     });

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::Place;
 use super::cpio::Archive;
 use super::modules;
+use super::signals;
 use crate::tools::root;
 
 /// What the machine needs of a kernel that has them as modules. The last is loaded by a step.
@@ -70,6 +71,7 @@ pub(super) fn machine(
         "lab/bios.bin",
         &read(&place.cache.root().join("usr/share/seabios/bios-256k.bin"))?,
     );
+    archive.file("lab/signals.bin", &signals::image()?);
     archive.file("lab/opregion.bin", &read(opregion)?);
     let steps = root()?.join("conformance/lab/steps");
     for entry in fs::read_dir(&steps).with_context(|| format!("cannot list {}", steps.display()))? {

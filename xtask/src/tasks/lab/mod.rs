@@ -13,6 +13,7 @@ mod oracle;
 mod packages;
 mod report;
 mod scenarios;
+mod signals;
 
 use std::env;
 use std::fs;

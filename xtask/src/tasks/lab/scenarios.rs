@@ -92,6 +92,8 @@ pub(super) enum Check {
     Cases(&'static [Case]),
     /// Every test of these programs ran and passed.
     Tests(&'static [&'static str]),
+    /// The guest is interrupted, and the device reaches its memory.
+    Signals,
     /// The guest's driver says the same in QEMU and in our VMM.
     Judge,
     /// The guest's driver says these words.
@@ -130,7 +132,10 @@ static MACHINE: Boot = Boot {
     name: "machine",
     kernel: None,
     devices: &[
-        KBL,
+        Device {
+            more: &["--test-page"],
+            ..KBL
+        },
         Device {
             slot: "04.0",
             profile: "kbl",
@@ -288,6 +293,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         boot: &MACHINE,
         step: "run",
         check: Check::Run(&["/dev/vfio/", "/dev/kvm"]),
+        is_default: true,
+    },
+    Scenario {
+        name: "signals",
+        text: "MSI reaches the guest; the device reaches its memory, and no other",
+        boot: &MACHINE,
+        step: "signals",
+        check: Check::Signals,
         is_default: true,
     },
     Scenario {

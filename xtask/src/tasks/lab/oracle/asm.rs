@@ -26,16 +26,16 @@ const FILES: u32 = 0x1_0000;
 const ITEM: u32 = 0x2_0000;
 const OUTPUT: u32 = 0x5_0000;
 /// Most files that are looked at, and most bytes of one.
-pub(super) const MAX_FILES: u32 = 500;
-pub(super) const MAX_ITEM: u32 = 0x2_0000;
+pub(in super::super) const MAX_FILES: u32 = 500;
+pub(in super::super) const MAX_ITEM: u32 = 0x2_0000;
 /// Longer items are told by the FNV-1a hash of each page.
-pub(super) const PAGE: u32 = 256;
-pub(super) const FNV_BASIS: u32 = 0x811c_9dc5;
-pub(super) const FNV_PRIME: u32 = 0x0100_0193;
+pub(in super::super) const PAGE: u32 = 256;
+pub(in super::super) const FNV_BASIS: u32 = 0x811c_9dc5;
+pub(in super::super) const FNV_PRIME: u32 = 0x0100_0193;
 /// Size of a file that is not there.
-pub(super) const ABSENT: u32 = u32::MAX;
+pub(in super::super) const ABSENT: u32 = u32::MAX;
 /// What the image exits with at its end.
-pub(super) const DONE: u8 = 0x2a;
+pub(in super::super) const DONE: u8 = 0x2a;
 
 /// Conditions of short jumps.
 const JE: u8 = 0x74;
@@ -46,7 +46,7 @@ const JAE: u8 = 0x73;
 
 /// Bytes of an access.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Width {
+pub(in super::super) enum Width {
     Byte,
     Word,
     Dword,
@@ -54,7 +54,7 @@ pub(super) enum Width {
 
 /// Code in the making, and the texts that it uses.
 #[derive(Default, Debug)]
-pub(super) struct Asm {
+pub(in super::super) struct Asm {
     code: Vec<u8>,
     texts: Vec<u8>,
     is_too_far: bool,
@@ -62,7 +62,7 @@ pub(super) struct Asm {
 
 impl Asm {
     /// Protected mode, the stack, and where the output goes.
-    pub(super) fn new() -> Self {
+    pub(in super::super) fn new() -> Self {
         let mut asm = Self::default();
         // Real mode, CS base FFFF0000: cli; lgdt cs:[40h]; cr0.PE = 1; jmp 8:FFFF0080
         asm.raw(&[0xfa, 0x66, 0x2e, 0x0f, 0x01, 0x16, 0x40, 0x00]);
@@ -117,7 +117,7 @@ impl Asm {
     }
 
     /// `xor eax, eax; in al, port`, or `in ax, port`, or `in eax, port`; `stosd`
-    pub(super) fn port_read(&mut self, port: u16, width: Width) -> &mut Self {
+    pub(in super::super) fn port_read(&mut self, port: u16, width: Width) -> &mut Self {
         self.raw(&[0x31, 0xc0]).port(port).raw(match width {
             Width::Byte => &[0xec, 0xab],
             Width::Word => &[0x66, 0xed, 0xab],
@@ -126,7 +126,7 @@ impl Asm {
     }
 
     /// `mov eax, value; out port, al` and so on
-    pub(super) fn port_write(&mut self, port: u16, width: Width, value: u32) -> &mut Self {
+    pub(in super::super) fn port_write(&mut self, port: u16, width: Width, value: u32) -> &mut Self {
         self.imm(&[0xb8], value).port(port).raw(match width {
             Width::Byte => &[0xee],
             Width::Word => &[0x66, 0xef],
@@ -141,13 +141,13 @@ impl Asm {
     }
 
     /// A read through the configuration ports
-    pub(super) fn config_read(&mut self, function: u8, register: u8, width: Width) -> &mut Self {
+    pub(in super::super) fn config_read(&mut self, function: u8, register: u8, width: Width) -> &mut Self {
         let port = self.config(function, register);
         self.port_read(port, width)
     }
 
     /// A write through the configuration ports
-    pub(super) fn config_write(&mut self, function: u8, register: u8, width: Width, value: u32) -> &mut Self {
+    pub(in super::super) fn config_write(&mut self, function: u8, register: u8, width: Width, value: u32) -> &mut Self {
         let port = self.config(function, register);
         self.port_write(port, width, value)
     }
@@ -162,18 +162,18 @@ impl Asm {
     }
 
     /// The 256 bytes of a function's configuration space
-    pub(super) fn config_space(&mut self, function: u8) -> &mut Self {
+    pub(in super::super) fn config_space(&mut self, function: u8) -> &mut Self {
         let first = 1 << 31 | u32::from(function) << 8;
         self.configs(first, 4, first + 0x100)
     }
 
     /// The first register of function 0 of each of the 32 devices of bus 0
-    pub(super) fn devices(&mut self) -> &mut Self {
+    pub(in super::super) fn devices(&mut self) -> &mut Self {
         self.configs(1 << 31, 8 << 8, 1 << 31 | 0x1_0000)
     }
 
     /// `movzx eax, [address]` or `mov eax, [address]`; `stosd`
-    pub(super) fn memory_read(&mut self, address: u32, width: Width) -> &mut Self {
+    pub(in super::super) fn memory_read(&mut self, address: u32, width: Width) -> &mut Self {
         let opcode: &[u8] = match width {
             Width::Byte => &[0x0f, 0xb6, 0x05],
             Width::Word => &[0x0f, 0xb7, 0x05],
@@ -183,7 +183,7 @@ impl Asm {
     }
 
     /// `mov eax, value; mov [address], al` and so on
-    pub(super) fn memory_write(&mut self, address: u32, width: Width, value: u32) -> &mut Self {
+    pub(in super::super) fn memory_write(&mut self, address: u32, width: Width, value: u32) -> &mut Self {
         self.imm(&[0xb8], value);
         let opcode: &[u8] = match width {
             Width::Byte => &[0x88, 0x05],
@@ -193,19 +193,25 @@ impl Asm {
         self.imm(opcode, address)
     }
 
+    /// Until one of the bits is set, or so often: `mov ecx, tries; test dword [address], bits; jne +3; dec ecx; jne -15`
+    pub(in super::super) fn await_bits(&mut self, address: u32, bits: u32, tries: u32) -> &mut Self {
+        self.imm(&[0xb9], tries).imm(&[0xf7, 0x05], address);
+        self.raw(&bits.to_le_bytes()).raw(&[JNE, 3, 0x49, JNE, 0xf1])
+    }
+
     /// `mov esi, address; mov ecx, count; rep movsd`
-    pub(super) fn memory(&mut self, address: u32, dwords: u32) -> &mut Self {
+    pub(in super::super) fn memory(&mut self, address: u32, dwords: u32) -> &mut Self {
         self.imm(&[0xbe], address).imm(&[0xb9], dwords).raw(&[0xf3, 0xa5])
     }
 
     /// An item of fw_cfg that has no name: `out 510h, key; mov ecx, count; rep insb` from 511h
-    pub(super) fn item(&mut self, key: u16, bytes: u32) -> &mut Self {
+    pub(in super::super) fn item(&mut self, key: u16, bytes: u32) -> &mut Self {
         self.port_write(SELECTOR, Width::Word, key.into());
         self.imm(&[0xb9], bytes).port(DATA).raw(&[0xf3, 0x6c])
     }
 
     /// The directory of fw_cfg to memory, and on: the number of files, little-endian, and 64 bytes a file
-    pub(super) fn directory(&mut self) -> &mut Self {
+    pub(in super::super) fn directory(&mut self) -> &mut Self {
         // push edi; mov edi, FILES; the number; mov eax, [FILES]; bswap eax
         self.raw(&[0x57]).imm(&[0xbf], FILES).item(DIRECTORY, 4);
         self.imm(&[0xa1], FILES).raw(&[0x0f, 0xc8]);
@@ -222,7 +228,7 @@ impl Asm {
     }
 
     /// A file of the directory in memory: its size, and its bytes or the hashes of its pages
-    pub(super) fn file(&mut self, name: &str) -> &mut Self {
+    pub(in super::super) fn file(&mut self, name: &str) -> &mut Self {
         let text = BASE + u32::try_from(TEXTS + self.texts.len()).unwrap_or_default();
         self.texts.extend(name.as_bytes());
         self.texts.push(0);
@@ -289,13 +295,13 @@ impl Asm {
     }
 
     /// What was collected to the console: `mov esi, OUTPUT; mov ecx, edi; sub ecx, esi; mov edi, esi; rep outsb`
-    pub(super) fn flush(&mut self) -> &mut Self {
+    pub(in super::super) fn flush(&mut self) -> &mut Self {
         self.imm(&[0xbe], OUTPUT).raw(&[0x89, 0xf9, 0x29, 0xf1, 0x89, 0xf7]);
         self.port(CONSOLE).raw(&[0xf3, 0x6e])
     }
 
     /// The image, which ends the machine with [`DONE`].
-    pub(super) fn build(mut self) -> Result<Vec<u8>> {
+    pub(in super::super) fn build(mut self) -> Result<Vec<u8>> {
         self.port_write(EXIT, Width::Byte, DONE.into());
         // jmp $
         self.raw(&[0xeb, 0xfe]);

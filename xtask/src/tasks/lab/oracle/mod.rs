@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! QEMU's own assignment of the device as the oracle: the same probe, device and options in QEMU and in our VMM.
 
-mod asm;
+pub(super) mod asm;
 mod compare;
 mod known;
 pub(super) mod machines;
