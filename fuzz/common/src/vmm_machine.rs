@@ -411,7 +411,12 @@ impl Guest {
 
 /// The ranges above 1 MiB in rising order, those that touch as one.
 fn merged(ranges: impl Iterator<Item = Extent>) -> Vec<Extent> {
-    let mut ranges: Vec<Extent> = ranges.filter(|range| range.len > 0 && range.start >= PLAIN).collect();
+    // Shadow RAM that reads and writes as RAM is shown by the slot of what is above.
+    let above = ranges.map(|range| {
+        let start = range.start.max(PLAIN);
+        Extent::new(start, range.end().saturating_sub(start))
+    });
+    let mut ranges: Vec<Extent> = above.filter(|range| range.len > 0).collect();
     ranges.sort_unstable();
     let mut merged: Vec<Extent> = Vec::new();
     for range in ranges {

@@ -154,6 +154,9 @@ fn express() -> Option<Function<4096>> {
     .ok()
 }
 
+/// Where the function behind the ports is.
+const BEHIND: Bdf = Bdf::new(0, 2, 0).unwrap();
+
 /// The configuration ports, with a function behind them.
 pub(super) struct Ports {
     ports: ConfigMechanism,
@@ -161,12 +164,13 @@ pub(super) struct Ports {
 }
 
 impl Device for Ports {
-    type State = ConfigMechanismStateV1;
+    /// The function's too: what the ports read is its.
+    type State = (ConfigMechanismStateV1, Option<FunctionStateV1<256>>);
     const EXACT: bool = false;
 
     fn new() -> Option<Self> {
         let mut bus = Bus::new(0);
-        bus.insert(Bdf::new(0, 2, 0)?, plain()?).ok()?;
+        bus.insert(BEHIND, plain()?).ok()?;
         Some(Self {
             ports: ConfigMechanism::new(ResetControl::Ich9, Rules::Specification),
             bus,
@@ -174,11 +178,14 @@ impl Device for Ports {
     }
 
     fn state(&self) -> Self::State {
-        self.ports.state()
+        (self.ports.state(), self.bus.get(BEHIND).map(Function::state))
     }
 
-    fn restore(&mut self, state: &Self::State) -> Result<(), String> {
-        self.ports.restore(state);
+    fn restore(&mut self, (ports, function): &Self::State) -> Result<(), String> {
+        let function = function.as_ref().ok_or("no state of the function")?;
+        let behind = self.bus.get_mut(BEHIND).ok_or("no function")?;
+        let _ = behind.restore(function).map_err(|error| error.to_string())?;
+        self.ports.restore(ports);
         Ok(())
     }
 
