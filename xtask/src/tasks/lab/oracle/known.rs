@@ -114,7 +114,8 @@ pub(super) const REASONS: &[Reason] = &[
     reason(NO_LEGACY, "is not known as Sandy Bridge or newer"),
     reason("existing device at 1f.0", "stands at 00:1f.0"),
     reason("Device has no ROM", "The device has no expansion ROM"),
-    reason("'x-igd-gms' expects", "x-igd-gms="),
+    reason("'x-igd-gms' expects", "allowed are"),
+    reason("x-igd-gms is not supported", "it has no BDSM"),
 ];
 
 const fn reason(reference: &'static str, ours: &'static str) -> Reason {
