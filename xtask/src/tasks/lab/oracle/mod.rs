@@ -94,8 +94,10 @@ fn add_qemu(place: &Place, archive: &mut Archive) -> Result<()> {
     }
     archive.program("lab/qemu/loader", &read(&loader)?);
     archive.program("lab/qemu/qemu", &read(&qemu)?);
-    let rom = place.cache.root().join("usr/share/qemu/kvmvapic.bin");
-    archive.file("lab/qemu/share/kvmvapic.bin", &read(&rom)?);
+    for name in ["kvmvapic.bin", "linuxboot_dma.bin"] {
+        let rom = place.cache.root().join("usr/share/qemu").join(name);
+        archive.file(&format!("lab/qemu/share/{name}"), &read(&rom)?);
+    }
     Ok(())
 }
 
