@@ -3,7 +3,7 @@
 //!
 //! Input: a byte for the options, then steps of 14 bytes.
 
-use crate::fw_cfg::step::{LEN, Step};
+use crate::fw_cfg::step::LEN;
 use crate::fw_cfg::{Options, drive};
 use crate::{Target, records};
 
@@ -33,18 +33,13 @@ fn options([bits]: [u8; 1]) -> Options {
 ///
 /// Device or memory differ from the model.
 pub fn run(data: &[u8]) {
-    let (header, records) = records::split::<1, LEN>(data);
-    drive::drive(options(header), records.map(Step::decode));
+    drive::run(data, options);
 }
 
 /// Shows one input.
 #[must_use]
 pub fn describe(data: &[u8]) -> String {
-    let (header, records) = records::split::<1, LEN>(data);
-    records::lines(
-        &format!("{:?}", options(header)),
-        records.map(|record| Step::decode(record).to_string()),
-    )
+    drive::describe(data, options)
 }
 
 const READ: u8 = 2;

@@ -5,7 +5,7 @@
 
 use igd_conformance::trace::{Line, Reader, Space};
 
-use crate::fw_cfg::step::{LEN, Step};
+use crate::fw_cfg::step::LEN;
 use crate::fw_cfg::{Options, drive};
 use crate::{Target, records};
 
@@ -35,18 +35,13 @@ fn options([bits]: [u8; 1]) -> Options {
 ///
 /// The device differs from its model.
 pub fn run(data: &[u8]) {
-    let (header, records) = records::split::<1, LEN>(data);
-    drive::drive(options(header), records.map(Step::decode));
+    drive::run(data, options);
 }
 
 /// Shows one input.
 #[must_use]
 pub fn describe(data: &[u8]) -> String {
-    let (header, records) = records::split::<1, LEN>(data);
-    records::lines(
-        &format!("{:?}", options(header)),
-        records.map(|record| Step::decode(record).to_string()),
-    )
+    drive::describe(data, options)
 }
 
 /// Inputs to start from: what firmware does first, edges of the registers, and the accesses of recorded firmware.

@@ -7,8 +7,9 @@ use fwcfg::{Effects, Fault, FwCfg, FwCfgStateV1, Item, PausedDmaV1, SourceError}
 
 use super::memory::{Bytes, Ram};
 use super::naive::{self, Command, Content, Done, Held, Naive};
-use super::step::{Step, bytes_of};
+use super::step::{LEN, Step, bytes_of};
 use super::{Options, bytes_of as item_bytes};
+use crate::records;
 
 /// A device and its model, each with its memory.
 struct Pair {
@@ -21,8 +22,23 @@ struct Pair {
     modified: bool,
 }
 
+/// Runs an input whose header says how the device is built.
+pub(crate) fn run(data: &[u8], options: fn([u8; 1]) -> Options) {
+    let (header, records) = records::split::<1, LEN>(data);
+    drive(options(header), records.map(Step::decode));
+}
+
+/// Shows such an input.
+pub(crate) fn describe(data: &[u8], options: fn([u8; 1]) -> Options) -> String {
+    let (header, records) = records::split::<1, LEN>(data);
+    records::lines(
+        &format!("{:?}", options(header)),
+        records.map(|record| Step::decode(record).to_string()),
+    )
+}
+
 /// Does all steps.
-pub(crate) fn drive(options: Options, steps: impl Iterator<Item = Step>) {
+fn drive(options: Options, steps: impl Iterator<Item = Step>) {
     let mut pair = Pair {
         options,
         device: super::device(options),
