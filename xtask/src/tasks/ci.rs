@@ -16,6 +16,10 @@ const STEPS: &[Step] = &[
         Some(reason) => Outcome::Skipped(reason),
         None => exit(firmware::run(&firmware::Args::default())),
     }),
+    ("counts", || match counts::missing() {
+        Some(reason) => Outcome::Skipped(reason),
+        None => counts::run(false, None).into(),
+    }),
     ("lab", || match lab::unfit() {
         Some(reason) => Outcome::Skipped(reason),
         None => exit(lab::run(&lab::Args::default())),
@@ -23,10 +27,6 @@ const STEPS: &[Step] = &[
     ("fuzz", || match fuzz::missing() {
         Some(reason) => Outcome::Skipped(reason),
         None => exit(fuzz::run(&fuzz::Args::in_ci())),
-    }),
-    ("counts", || match counts::missing() {
-        Some(reason) => Outcome::Skipped(reason),
-        None => counts::run(false, None).into(),
     }),
 ];
 
