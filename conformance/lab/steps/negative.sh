@@ -1,13 +1,5 @@
-# What goes wrong on real machines. Each case leaves NAME.out and NAME.code.
-attempt() {
-    name=$1
-    shift
-    echo "$(cut -d' ' -f1 /proc/uptime) $name"
-    "$@" > "$name.out" 2>&1
-    echo $? > "$name.code"
-}
-plan() { igd-vmm plan --device "host=$1,addr=0x2,x-igd-opregion=on"; }
-
+# What goes wrong on real machines.
+. /lab/attempt.sh
 uname -r > kernel
 attempt class-0380 plan 00:04.0
 attempt no-opregion plan 00:05.0

@@ -199,7 +199,11 @@ fn arguments(
         &format!("memory-backend-memfd,id=ram,size={memory}M,share=on"),
     ]);
     add(&["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
-    add(&["-device", "intel-iommu,intremap=on,caching-mode=on"]);
+    let bits = boot.iommu_bits;
+    add(&[
+        "-device",
+        &format!("intel-iommu,intremap=on,caching-mode=on,aw-bits={bits}"),
+    ]);
     for (index, device) in boot.devices.iter().enumerate() {
         let socket = sockets.path(index).display().to_string();
         let device = serde_json::json!({

@@ -44,27 +44,33 @@ pub(super) struct Test {
 pub(super) fn guest(place: &Place, kernel: &Path, modules: &Path) -> Result<Guest> {
     let mut archive = base(place)?;
     archive.program("init", &script("guest-init.sh")?);
-    add_modules(place, &mut archive, modules, DRIVER)?;
+    add_modules(place, &mut archive, modules, DRIVER, "modules.order")?;
     Ok(Guest {
         kernel: kernel.to_owned(),
         initrd: archive.finish(),
     })
 }
 
+/// What of the machine's initial RAM disk is not the same for all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Contents<'a> {
+    /// Folder of the kernel's modules, if it has any.
+    pub(super) modules: Option<&'a Path>,
+    /// Whether the host's graphics driver is among them.
+    pub(super) has_driver: bool,
+    pub(super) guest: Option<&'a Guest>,
+    pub(super) tests: &'a [Test],
+    /// The OpRegion as it lies in the host's memory.
+    pub(super) opregion: &'a Path,
+}
+
 /// Writes the machine's initial RAM disk.
-pub(super) fn machine(
-    place: &Place,
-    modules: Option<&Path>,
-    guest: Option<&Guest>,
-    tests: &[Test],
-    opregion: &Path,
-    out: &Path,
-) -> Result<()> {
+pub(super) fn machine(place: &Place, contents: Contents<'_>, out: &Path) -> Result<()> {
     let mut archive = Archive::new();
     archive.program("init", &script("init.sh")?);
     archive.program("bin/bind-vfio", &script("bind-vfio.sh")?);
     archive.program("bin/igd-vmm", &read(&place.vmm)?);
-    for name in ["run-vmm.sh", "run-linux.sh"] {
+    for name in ["attempt.sh", "run-vmm.sh", "run-linux.sh"] {
         archive.file(&format!("lab/{name}"), &script(name)?);
     }
     archive.file(
@@ -72,26 +78,29 @@ pub(super) fn machine(
         &read(&place.cache.root().join("usr/share/seabios/bios-256k.bin"))?,
     );
     archive.file("lab/signals.bin", &signals::image()?);
-    archive.file("lab/opregion.bin", &read(opregion)?);
+    archive.file("lab/opregion.bin", &read(contents.opregion)?);
     let steps = root()?.join("conformance/lab/steps");
     for entry in fs::read_dir(&steps).with_context(|| format!("cannot list {}", steps.display()))? {
         let path = entry.context("cannot list the steps")?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         archive.file(&format!("lab/steps/{name}"), &read(&path)?);
     }
-    match modules {
+    match contents.modules {
         Some(folder) => {
-            add_modules(place, &mut archive, folder, MODULES)?;
+            add_modules(place, &mut archive, folder, MODULES, "modules.order")?;
+            if contents.has_driver {
+                add_modules(place, &mut archive, folder, DRIVER, "modules.driver")?;
+            }
             for module in modules::load(folder, ON_DEMAND, &|path| decompress(place, path))? {
                 archive.file(&format!("modules/{}.ko", module.name), &module.content);
             }
         }
         None => archive.file("modules.order", b""),
     }
-    for test in tests {
+    for test in contents.tests {
         archive.program(&format!("lab/tests/{}", test.name), &read(&test.path)?);
     }
-    if let Some(guest) = guest {
+    if let Some(guest) = contents.guest {
         archive.file("lab/vmlinuz", &read(&guest.kernel)?);
         archive.file("lab/guest.cpio", &guest.initrd);
     }
@@ -130,13 +139,13 @@ fn add_busybox(place: &Place, archive: &mut Archive) -> Result<()> {
     Ok(())
 }
 
-fn add_modules(place: &Place, archive: &mut Archive, folder: &Path, names: &[&str]) -> Result<()> {
+fn add_modules(place: &Place, archive: &mut Archive, folder: &Path, names: &[&str], list: &str) -> Result<()> {
     let mut order = String::new();
     for module in modules::load(folder, names, &|path| decompress(place, path))? {
         archive.file(&format!("modules/{}.ko", module.name), &module.content);
         order += &format!("{}\n", module.name);
     }
-    archive.file("modules.order", order.as_bytes());
+    archive.file(list, order.as_bytes());
     Ok(())
 }
 

@@ -25,7 +25,7 @@ use anyhow::{Context, Result};
 
 use crate::tools::{cargo, root, succeed, target_dir};
 use checks::Results;
-use image::Test;
+use image::{Contents, Test};
 use kernel::Image;
 use packages::{Apt, Cache, SUITES};
 use report::{Line, Verdict};
@@ -288,8 +288,14 @@ fn play(place: &Place, boot: &Boot, scenarios: &[&Scenario], image: &Image, keep
     };
     let tests = build_tests(boot.tests)?;
     let initrd = folder.join("initrd.gz");
-    let modules = image.modules.as_deref();
-    image::machine(place, modules, guest.as_ref(), &tests, &opregion, &initrd)?;
+    let contents = Contents {
+        modules: image.modules.as_deref(),
+        has_driver: boot.has_driver,
+        guest: guest.as_ref(),
+        tests: &tests,
+        opregion: &opregion,
+    };
+    image::machine(place, contents, &initrd)?;
     if scenarios
         .iter()
         .any(|scenario| matches!(scenario.check, Check::Oracle(_)))

@@ -11,6 +11,10 @@ pub(super) const BDSM: u32 = 0x3d00_0000;
 /// Stolen memory of the simulated devices in MiB.
 pub(super) const STOLEN_MIB: u64 = 32;
 
+/// What the IOMMU translates, and what that of many client processors does.
+pub(super) const IOMMU_BITS: u8 = 48;
+const NARROW_BITS: u8 = 39;
+
 /// A simulated device of the machine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Device {
@@ -57,6 +61,10 @@ pub(super) struct Boot {
     pub(super) kernel: Option<Kernel>,
     pub(super) devices: &'static [Device],
     pub(super) memory_mib: u32,
+    /// Address bits that the IOMMU translates.
+    pub(super) iommu_bits: u8,
+    /// Whether the host's graphics driver is in the initial RAM disk.
+    pub(super) has_driver: bool,
     /// Whether a guest with a graphics driver is in the initial RAM disk.
     pub(super) has_guest: bool,
     /// Tests of `igd-vmm` that are in the initial RAM disk.
@@ -154,6 +162,21 @@ static MACHINE: Boot = Boot {
         },
     ],
     memory_mib: 1024,
+    iommu_bits: IOMMU_BITS,
+    has_driver: false,
+    has_guest: false,
+    tests: &[],
+    limit: Duration::from_secs(240),
+};
+
+/// With a narrow IOMMU, and the driver that a desktop loads.
+static NARROW: Boot = Boot {
+    name: "narrow",
+    kernel: Some(Kernel::Stock),
+    devices: &[KBL],
+    memory_mib: 1024,
+    iommu_bits: NARROW_BITS,
+    has_driver: true,
     has_guest: false,
     tests: &[],
     limit: Duration::from_secs(240),
@@ -164,6 +187,8 @@ static CDEV: Boot = Boot {
     kernel: Some(Kernel::Own),
     devices: &[KBL],
     memory_mib: 1024,
+    iommu_bits: IOMMU_BITS,
+    has_driver: false,
     has_guest: false,
     tests: &[],
     limit: Duration::from_secs(180),
@@ -176,6 +201,8 @@ static TESTED: Boot = Boot {
     kernel: Some(Kernel::Stock),
     devices: &[KBL],
     memory_mib: 1536,
+    iommu_bits: IOMMU_BITS,
+    has_driver: false,
     has_guest: false,
     tests: TESTS,
     limit: Duration::from_secs(400),
@@ -186,6 +213,8 @@ const LINUX: Boot = Boot {
     kernel: Some(Kernel::Stock),
     devices: &[KBL],
     memory_mib: 1536,
+    iommu_bits: IOMMU_BITS,
+    has_driver: false,
     has_guest: true,
     tests: &[],
     limit: Duration::from_secs(300),
@@ -269,6 +298,45 @@ const CASES: &[Case] = &[
     },
 ];
 
+const WIDTH: &[Case] = &[
+    Case {
+        name: "enough",
+        code: 0,
+        words: &["no BAR at or above 0x8000000000"],
+        kernels: ALL,
+    },
+    Case {
+        name: "too-much",
+        code: 3,
+        words: &[
+            "the IOMMU translates 39 bits, up to 0x8000000000",
+            "Give the guest less memory",
+        ],
+        kernels: ALL,
+    },
+];
+
+const IN_USE: &[Case] = &[
+    Case {
+        name: "in-use",
+        code: 1,
+        words: &["its driver is i915", "driverctl set-override 0000:00:02.0 vfio-pci"],
+        kernels: ALL,
+    },
+    Case {
+        name: "run",
+        code: 1,
+        words: &["its driver is i915", "driverctl set-override 0000:00:02.0 vfio-pci"],
+        kernels: ALL,
+    },
+    Case {
+        name: "given",
+        code: 0,
+        words: &["etc/igd-opregion"],
+        kernels: ALL,
+    },
+];
+
 /// Every scenario, in the order in which they run in their machines: the last leaves its machine altered.
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -318,6 +386,30 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         step: "negative",
         check: Check::Cases(CASES),
         is_default: true,
+    },
+    Scenario {
+        name: "narrow-run",
+        text: "as run, where the IOMMU translates 39 bits",
+        boot: &NARROW,
+        step: "run",
+        check: Check::Run(&["/dev/vfio/", "/dev/kvm"]),
+        is_default: false,
+    },
+    Scenario {
+        name: "narrow-width",
+        text: "more memory than it reaches is refused, with the numbers",
+        boot: &NARROW,
+        step: "width",
+        check: Check::Cases(WIDTH),
+        is_default: false,
+    },
+    Scenario {
+        name: "in-use",
+        text: "i915 has the device: the message says what to do, and doing it helps",
+        boot: &NARROW,
+        step: "in-use",
+        check: Check::Cases(IN_USE),
+        is_default: false,
     },
     Scenario {
         name: "cdev",
