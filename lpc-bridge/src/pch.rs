@@ -64,51 +64,37 @@ pub enum Pch {
     RaptorPointS,
 }
 
-/// A family, the bits that its device ids share, and the ids shown for it.
-struct Row {
-    pch: Pch,
-    family: u16,
-    device: u16,
-    revision: u8,
-}
-
-const fn row(pch: Pch, family: u16, device: u16, revision: u8) -> Row {
-    Row {
-        pch,
-        family,
-        device,
-        revision,
-    }
-}
+/// A family, the bits that its device ids share, and the device id and revision shown for it.
+struct Row(Pch, u16, u16, u8);
 
 /// Families: Linux, i915 driver. Device ids: The PCI ID Repository. Revisions: Xen's bridge of graphics passthrough,
 /// which has two of the families.
 const ROWS: [Row; 25] = [
-    row(Pch::IbexPeak, 0x3b00, 0x3b07, 0),
-    row(Pch::CougarPoint, 0x1c00, 0x1c4e, 0),
-    row(Pch::PantherPoint, 0x1e00, 0x1e47, 0),
-    row(Pch::LynxPointH, 0x8c00, 0x8c4e, 4),
-    row(Pch::LynxPointLp, 0x9c00, 0x9c43, 0),
-    row(Pch::WildcatPointH, 0x8c80, 0x8cc4, 0),
-    row(Pch::WildcatPointLp, 0x9c80, 0x9cc3, 3),
-    row(Pch::SunrisePointH, 0xa100, 0xa146, 0),
-    row(Pch::SunrisePointLp, 0x9d00, 0x9d48, 0),
-    row(Pch::UnionPoint, 0xa280, 0xa2c6, 0),
-    row(Pch::CannonPointH, 0xa300, 0xa306, 0),
-    row(Pch::CannonPointLp, 0x9d80, 0x9d84, 0),
-    row(Pch::CometPointLp, 0x0280, 0x0284, 0),
-    row(Pch::CometPointH, 0x0680, 0x0687, 0),
-    row(Pch::CometPointV, 0xa380, 0xa3c8, 0),
-    row(Pch::IcePointLp, 0x3480, 0x3482, 0),
-    row(Pch::IcePointN, 0x3880, 0x3882, 0),
-    row(Pch::MuleCreekCanyon, 0x4b00, 0x4b00, 0),
-    row(Pch::JasperPoint, 0x4d80, 0x4d87, 0),
-    row(Pch::TigerPointLp, 0xa080, 0xa082, 0),
-    row(Pch::TigerPointH, 0x4380, 0x438b, 0),
-    row(Pch::AlderPointS, 0x7a80, 0x7a84, 0),
-    row(Pch::AlderPointP, 0x5180, 0x5182, 0),
-    row(Pch::AlderPointN, 0x5480, 0x5481, 0),
-    row(Pch::RaptorPointS, 0x7a00, 0x7a04, 0),
+    Row(Pch::IbexPeak, 0x3b00, 0x3b07, 0),
+    Row(Pch::CougarPoint, 0x1c00, 0x1c4e, 0),
+    Row(Pch::PantherPoint, 0x1e00, 0x1e47, 0),
+    Row(Pch::LynxPointH, 0x8c00, 0x8c4e, 4),
+    Row(Pch::LynxPointLp, 0x9c00, 0x9c43, 0),
+    Row(Pch::WildcatPointH, 0x8c80, 0x8cc4, 0),
+    Row(Pch::WildcatPointLp, 0x9c80, 0x9cc3, 3),
+    Row(Pch::SunrisePointH, 0xa100, 0xa146, 0),
+    Row(Pch::SunrisePointLp, 0x9d00, 0x9d48, 0),
+    Row(Pch::UnionPoint, 0xa280, 0xa2c6, 0),
+    Row(Pch::CannonPointH, 0xa300, 0xa306, 0),
+    Row(Pch::CannonPointLp, 0x9d80, 0x9d84, 0),
+    Row(Pch::CometPointLp, 0x0280, 0x0284, 0),
+    Row(Pch::CometPointH, 0x0680, 0x0687, 0),
+    Row(Pch::CometPointV, 0xa380, 0xa3c8, 0),
+    Row(Pch::IcePointLp, 0x3480, 0x3482, 0),
+    Row(Pch::IcePointN, 0x3880, 0x3882, 0),
+    Row(Pch::MuleCreekCanyon, 0x4b00, 0x4b00, 0),
+    Row(Pch::JasperPoint, 0x4d80, 0x4d87, 0),
+    Row(Pch::TigerPointLp, 0xa080, 0xa082, 0),
+    Row(Pch::TigerPointH, 0x4380, 0x438b, 0),
+    Row(Pch::AlderPointS, 0x7a80, 0x7a84, 0),
+    Row(Pch::AlderPointP, 0x5180, 0x5182, 0),
+    Row(Pch::AlderPointN, 0x5480, 0x5481, 0),
+    Row(Pch::RaptorPointS, 0x7a00, 0x7a04, 0),
 ];
 
 impl Pch {
@@ -116,21 +102,21 @@ impl Pch {
     #[must_use]
     pub fn from_device_id(device: u16) -> Option<Self> {
         let family = device & spec::PCH_FAMILY;
-        ROWS.iter().find(|row| row.family == family).map(|row| row.pch)
+        ROWS.iter().find(|row| row.1 == family).map(|row| row.0)
     }
 
     /// The device id of a real bridge of the family.
     #[must_use]
     pub fn device_id(self) -> u16 {
-        self.row().map_or(0, |row| row.device)
+        self.row().map_or(0, |row| row.2)
     }
 
     pub(crate) fn revision(self) -> u8 {
-        self.row().map_or(0, |row| row.revision)
+        self.row().map_or(0, |row| row.3)
     }
 
     fn row(self) -> Option<&'static Row> {
-        ROWS.iter().find(|row| row.pch == self)
+        ROWS.iter().find(|row| row.0 == self)
     }
 }
 
@@ -149,25 +135,13 @@ pub enum VirtualBridge {
 }
 
 /// A virtual bridge, the bits that its device ids share, and its subsystem where real bridges have the same ids.
-struct VirtualRow {
-    bridge: VirtualBridge,
-    family: u16,
-    subsystem: Option<(u16, u16)>,
-}
-
-const fn virtual_row(bridge: VirtualBridge, family: u16, subsystem: Option<(u16, u16)>) -> VirtualRow {
-    VirtualRow {
-        bridge,
-        family,
-        subsystem,
-    }
-}
+struct VirtualRow(VirtualBridge, u16, Option<(u16, u16)>);
 
 /// Linux, i915 driver.
 const VIRTUAL_ROWS: [VirtualRow; 3] = [
-    virtual_row(VirtualBridge::Piix3, 0x7000, None),
-    virtual_row(VirtualBridge::Piix4, 0x7100, None),
-    virtual_row(VirtualBridge::Ich9, 0x2900, Some(spec::QEMU_SUBSYSTEM)),
+    VirtualRow(VirtualBridge::Piix3, 0x7000, None),
+    VirtualRow(VirtualBridge::Piix4, 0x7100, None),
+    VirtualRow(VirtualBridge::Ich9, 0x2900, Some(spec::QEMU_SUBSYSTEM)),
 ];
 
 impl VirtualBridge {
@@ -179,10 +153,8 @@ impl VirtualBridge {
         }
         let family = identity.device & spec::PCH_FAMILY;
         let shown = (identity.subsystem_vendor, identity.subsystem);
-        let row = VIRTUAL_ROWS
-            .iter()
-            .find(|row| row.family == family && row.subsystem.is_none_or(|subsystem| subsystem == shown));
-        row.map(|row| row.bridge)
+        let is_of = |row: &&VirtualRow| row.1 == family && row.2.is_none_or(|subsystem| subsystem == shown);
+        VIRTUAL_ROWS.iter().find(is_of).map(|row| row.0)
     }
 }
 
@@ -194,14 +166,14 @@ mod tests {
 
     #[test]
     fn each_family_has_one_row_and_an_id_of_its_own() {
-        let families: BTreeSet<u16> = ROWS.iter().map(|row| row.family).collect();
+        let families: BTreeSet<u16> = ROWS.iter().map(|row| row.1).collect();
         assert_eq!(families.len(), ROWS.len());
-        for (place, row) in ROWS.iter().enumerate() {
-            assert_eq!(row.family & !spec::PCH_FAMILY, 0, "{:?}", row.pch);
-            assert_eq!(row.device & spec::PCH_FAMILY, row.family, "{:?}", row.pch);
-            assert_eq!(Pch::from_device_id(row.device), Some(row.pch));
-            assert_eq!(ROWS.iter().position(|other| other.pch == row.pch), Some(place));
-            assert_eq!(row.pch.device_id(), row.device);
+        for (place, &Row(pch, family, device, _)) in ROWS.iter().enumerate() {
+            assert_eq!(family & !spec::PCH_FAMILY, 0, "{pch:?}");
+            assert_eq!(device & spec::PCH_FAMILY, family, "{pch:?}");
+            assert_eq!(Pch::from_device_id(device), Some(pch));
+            assert_eq!(ROWS.iter().position(|other| other.0 == pch), Some(place));
+            assert_eq!(pch.device_id(), device);
         }
     }
 
