@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) jobs: usize,
     /// Whether a target goes on after a crash.
     pub(crate) keep_going: bool,
+    /// Whether it matters how often an edge was taken.
+    pub(crate) counts: bool,
 }
 
 /// One process of a target, and how it stands.
@@ -185,7 +187,7 @@ fn work(target: &Target, index: usize, plan: Plan, place: &Place, tasks: &Tasks,
     let mut log = fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     loop {
         let left = plan.time.saturating_sub(start.elapsed()).as_secs().max(1);
-        let code = process(target, index, left, place, tasks, &mut log)?;
+        let code = process(target, index, left, plan.counts, place, tasks, &mut log)?;
         let mut again = false;
         with(tasks, index, |task| {
             let is_finding = task.output.is_finding();
@@ -219,6 +221,7 @@ fn process(
     target: &Target,
     index: usize,
     seconds: u64,
+    counts: bool,
     place: &Place,
     tasks: &Tasks,
     log: &mut fs::File,
@@ -230,6 +233,7 @@ fn process(
     }
     command.args([
         &format!("-max_total_time={seconds}"),
+        &format!("-use_counters={}", u8::from(counts)),
         "-print_final_stats=1",
         // Processes of one target share a corpus.
         "-reload=1",

@@ -70,6 +70,9 @@ pub(crate) struct Args {
     /// Does not trace what input is compared with: twice as fast where inputs are lists of accesses
     #[arg(long)]
     no_compares: bool,
+    /// Does not feed back how often an edge was taken: twice as fast once more
+    #[arg(long)]
+    no_counts: bool,
     /// Does not count the lines that were reached, which takes another build
     #[arg(long)]
     no_coverage: bool,
@@ -208,12 +211,13 @@ fn fuzz(args: &Args, selected: &[Target], flavour: Flavour, place: &Place) -> Re
         time: Duration::from_secs(args.seconds),
         jobs,
         keep_going: args.keep_going,
+        counts: !args.no_counts,
     };
+    let build = flavour.name().to_owned() + if args.no_counts { ", no counts" } else { "" };
     eprintln!(
-        "{} targets, {} s each, {jobs} at a time, {}",
+        "{} targets, {} s each, {jobs} at a time, {build}",
         selected.len(),
         args.seconds,
-        flavour.name()
     );
     let (rows, interrupted) = campaign::run(selected, plan, place)?;
     // One of each cause is made smaller and shown; the others stay in fuzz/artifacts.
@@ -232,7 +236,7 @@ fn fuzz(args: &Args, selected: &[Target], flavour: Flavour, place: &Place) -> Re
     };
     let report = Report {
         seconds: args.seconds,
-        build: flavour.name(),
+        build,
         jobs,
         interrupted,
         selected: selected.len(),

@@ -21,7 +21,7 @@ pub(crate) struct Report {
     /// Time for each target, in seconds.
     pub(crate) seconds: u64,
     /// How the targets were built.
-    pub(crate) build: &'static str,
+    pub(crate) build: String,
     /// Processes at a time.
     pub(crate) jobs: usize,
     /// Whether it was ended early.
@@ -293,7 +293,7 @@ mod tests {
         };
         Report {
             seconds: 10,
-            build: "stable",
+            build: "stable".to_owned(),
             jobs: 2,
             interrupted: true,
             selected: 3,
