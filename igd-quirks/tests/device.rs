@@ -360,6 +360,10 @@ fn an_index_serves_one_entry() {
     let mut igd = ports(4, 0x4000, 0x7c00_0000);
     assert_eq!(entry(&mut igd, 1, 0x8a00_0001), 0x7c00_0001);
     assert_eq!(igd.bar4_write(4, 4, 0x8a00_0001).value, 0x8a00_0001);
+    // An end that is the index of an entry.
+    let mut short = ports(4, 0x4001, 0x7c00_0000);
+    assert_eq!(entry(&mut short, 0x3ffd, 0x8a00_0001), 0x7c00_0001);
+    assert_eq!(entry(&mut short, 0x4001, 0x8a00_0001), 0x8a00_0001);
     for forget in [0, 4, 7] {
         let _ = igd.bar4_write(0, 4, 1);
         igd.bar4_read(forget);

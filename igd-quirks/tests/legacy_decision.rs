@@ -258,6 +258,11 @@ fn an_id_without_generation_gets_its_opregion() {
     assert_eq!((plan.mode, bdsm_size(&plan)), (Mode::Upt, Some(0)));
     assert!(plan.file("etc/igd-opregion").is_some());
     assert_eq!(guest_config(&facts, &plan)[0x5c..0x60], HOST_BDSM.to_le_bytes());
+    assert_eq!(
+        outcome(&facts, "addr=2,romfile=r", Policy::Qemu(QemuEra::V10_0)),
+        Outcome::Nothing,
+        "10.0 leaves it alone"
+    );
 }
 
 #[test]
@@ -406,6 +411,16 @@ fn mirrors_are_trapped_without_emulation() {
         let plan = plan(&host(id), &options(text), policy.parse().unwrap(), Provisioning::FwCfg).unwrap();
         assert_eq!(plan.device.redirects, redirects, "{policy} {id:04x} {text}");
     }
+    let redirects = |change: fn(&mut HostFacts), policy: &str| {
+        let mut facts = host(0x3e92);
+        change(&mut facts);
+        let plan = plan(&facts, &options("addr=2"), policy.parse().unwrap(), Provisioning::FwCfg);
+        plan.unwrap().device.redirects.len()
+    };
+    assert_eq!(redirects(|_| (), "qemu-10.1"), 1);
+    assert_eq!(redirects(|facts| facts.device.vendor = 0x1002, "qemu-10.1"), 0);
+    assert_eq!(redirects(|facts| facts.device.class = 0x04_0000, "qemu-10.1"), 0);
+    assert_eq!(redirects(|facts| facts.device.class = 0x03_8000, "qemu-10.0"), 0);
 }
 
 /// A code out of range stops new versions; old ones go on without it.

@@ -135,6 +135,13 @@ fn every_mistake_is_named_with_what_is_allowed() {
 }
 
 #[test]
+fn mistakes_are_counted_by_reference_too() {
+    let errors = "addr=x,bus=,y".parse::<Options>().unwrap_err();
+    assert_eq!((&errors).into_iter().count(), errors.iter().count());
+    assert!((&errors).into_iter().count() > 1);
+}
+
+#[test]
 fn long_text_is_cut_in_errors() {
     let long = "x".repeat(10_000);
     for error in [

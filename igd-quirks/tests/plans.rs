@@ -30,11 +30,9 @@ fn text(json: &str, options: &str, provisioning: Provisioning) -> String {
 }
 
 fn refusals(facts: &HostFacts, options: &str, provisioning: Provisioning) -> Vec<Code> {
-    native(facts, options, provisioning)
-        .unwrap_err()
-        .iter()
-        .map(|finding| finding.code)
-        .collect()
+    let refusals = native(facts, options, provisioning).err();
+    let codes = refusals.map(|refusals| refusals.iter().map(|finding| finding.code).collect());
+    codes.unwrap_or_default()
 }
 
 fn warned(plan: &Plan, code: Code) -> String {
@@ -214,6 +212,41 @@ fn memory_below_4_gib_must_suffice() {
 }
 
 #[test]
+fn memory_of_the_facts_must_fit_their_addresses() {
+    let outcome = |below_4g: u64, mmio_start: u64, above_4g: u64| {
+        let mut facts = facts(TGL);
+        (facts.machine.mmio_start, facts.machine.iommu_bits) = (mmio_start, None);
+        (facts.machine.ram.below_4g, facts.machine.ram.above_4g) = (below_4g, above_4g);
+        refusals(&facts, "addr=2,romfile=r", Provisioning::FwCfg)
+    };
+    assert_eq!(outcome(0xc000_0000, 0xc000_0000, 0), []);
+    assert_eq!(outcome(0xc000_1000, 0xc000_0000, 0), [Code::Memory]);
+    assert_eq!(outcome(0xc000_0000, 1 << 32, 0), []);
+    assert_eq!(outcome(0xc000_0000, (1 << 32) + 1, 0), [Code::Memory]);
+    assert_eq!(outcome(0xc000_0000, 0xc000_0000, u64::MAX - (1 << 32)), []);
+    assert_eq!(
+        outcome(0xc000_0000, 0xc000_0000, u64::MAX - (1 << 32) + 1),
+        [Code::Memory]
+    );
+}
+
+/// The host's stolen memory may end where the IOMMU does, not behind.
+#[test]
+fn the_iommu_must_reach_the_hosts_stolen_memory() {
+    let mut facts = facts(RPL);
+    (facts.machine.ram.below_4g, facts.machine.ram.above_4g) = (0x3000_0000, 0);
+    let mut at = |base: u32| {
+        facts.machine.iommu_bits = Some(31);
+        let mut config = facts.device.config.to_vec();
+        config[0xc0..0xc4].copy_from_slice(&base.to_le_bytes());
+        facts.device.config = igd_quirks::facts::ConfigBytes::new(config).unwrap();
+        refusals(&facts, "addr=2,romfile=r", Provisioning::Identity)
+    };
+    assert_eq!(at(0x7c00_0001), []);
+    assert_eq!(at(0x7c10_0001), [Code::IommuWidth]);
+}
+
+#[test]
 fn the_iommu_must_reach_ram_and_bars() {
     let mut facts = facts(TGL);
     (facts.machine.iommu_bits, facts.machine.guest_phys_bits) = (Some(39), Some(46));
@@ -278,7 +311,9 @@ fn what_has_no_quirks_refuses_wishes_for_them() {
     foreign.device.vendor = 0x1002;
     let mut ironlake = facts(KBL);
     ironlake.device.device = 0x0046;
-    for facts in [virtual_function, foreign, ironlake, facts(DISCRETE)] {
+    let mut unknown = facts(UNKNOWN);
+    unknown.device.opregion = None;
+    for facts in [virtual_function, foreign, ironlake, unknown, facts(DISCRETE)] {
         let plan = native(&facts, "addr=2", Provisioning::FwCfg).unwrap();
         assert_eq!((plan.mode, plan.files.len(), plan.traps.len()), (Mode::Untouched, 0, 0));
         assert_eq!(
@@ -414,5 +449,14 @@ fn facts_files_that_lie_are_refused_with_the_place() {
     assert!(refused("\"is_virtfn\"", "\"is_virtual\"").contains("unknown field `is_virtual`"));
     assert!(refused("00*7088", "00*7088000").contains("at most 1048576 are allowed"));
     let bars = "{\"index\": 0, \"size\": \"0x1000\"},".repeat(257);
+    assert!(refused("\"bars\": [", "\"bars\": 5, \"x\": [").contains("expected a list of at most 256 elements"));
     assert!(refused("\"bars\": [", &format!("\"bars\": [{bars}")).contains("a list of more than 256 elements"));
+}
+
+#[test]
+fn strategies_survive_text() {
+    for provisioning in [Provisioning::FwCfg, Provisioning::Direct, Provisioning::Identity] {
+        assert_eq!(provisioning.to_string().parse(), Ok(provisioning));
+    }
+    assert!("fwcfg".parse::<Provisioning>().is_err());
 }

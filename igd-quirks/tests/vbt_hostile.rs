@@ -12,6 +12,7 @@ fn a_vbt_lists_blocks_and_outputs() {
     let bytes = vbt("$VBT EXAMPLE        ", 0x200);
     let vbt = Vbt::parse(&bytes).unwrap();
     assert!(vbt.checksum_ok());
+    assert_eq!((vbt.version(), vbt.header_size()), (100, 48));
     let blocks: Vec<_> = vbt.blocks().map(|block| (block.id, block.data.len())).collect();
     assert_eq!(blocks, [(1, 5), (2, 122), (53, 6)]);
     let outputs: Vec<_> = vbt

@@ -21,8 +21,7 @@ pub(super) fn parts(offset: u64, lanes: u8) -> impl Iterator<Item = (usize, usiz
 /// All lanes of an access of `len` bytes.
 pub(super) const fn all(len: usize) -> u8 {
     match len {
-        0 => 0,
-        1..8 => (1 << len) - 1,
+        0..8 => (1 << len) - 1,
         _ => u8::MAX,
     }
 }
@@ -30,8 +29,7 @@ pub(super) const fn all(len: usize) -> u8 {
 /// One bit for each bit of the first `len` lanes, at most 8.
 pub(super) const fn bytes(len: usize) -> u64 {
     match len {
-        0 => 0,
-        1..8 => (1 << (8 * len)) - 1,
+        0..8 => (1 << (8 * len)) - 1,
         _ => u64::MAX,
     }
 }

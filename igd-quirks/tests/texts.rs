@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What the crate tells a person: each case in words of its own, and the words that matter in it.
+
+use igd_quirks::bridges::{MachineKind, WayOut};
+use igd_quirks::opregion::{Mailboxes, layout};
+use igd_quirks::vga::VgaClaim;
+
+#[test]
+fn ways_out_of_an_occupied_slot() {
+    for (way, action, consequence) in [
+        (WayOut::Keep, "leave the machine's bridge", "UEFI drivers do not run"),
+        (WayOut::Overlay, "lay the host's ids", "no longer finds it"),
+        (WayOut::OtherMachine, "nothing at 00:1f.0", "no PCI Express root ports"),
+    ] {
+        assert!(way.action().contains(action), "{way:?}");
+        assert!(way.consequence().contains(consequence), "{way:?}");
+    }
+}
+
+#[test]
+fn what_linux_makes_of_each_machine() {
+    for (machine, words) in [
+        (MachineKind::I440fxLike, "the PIIX bridge"),
+        (MachineKind::Q35Like, "ICH9 bridge with subsystem 1af4:1100"),
+        (MachineKind::Bare, "finds no bridge"),
+    ] {
+        assert!(machine.linux_without_lpc().contains(words), "{machine:?}");
+    }
+}
+
+#[test]
+fn what_the_claim_on_vga_means() {
+    for (class, is_disabled, words) in [
+        (0x0300, false, "can have text mode and a VBIOS"),
+        (0x0300, true, "IVD of GGC is set"),
+        (0x0380, false, "no VGA controller"),
+        (0x0380, true, "no VGA controller"),
+    ] {
+        let claim = VgaClaim::new(class, is_disabled);
+        assert!(claim.consequence().contains(words), "{claim:?}");
+    }
+}
+
+#[test]
+fn a_mailbox_is_one_bit() {
+    let of = |boxes: u32| {
+        let boxes = Mailboxes(boxes);
+        [
+            boxes.acpi(),
+            boxes.swsci(),
+            boxes.asle(),
+            boxes.vbt(),
+            boxes.asle_extension(),
+        ]
+    };
+    let bits = [
+        layout::MBOX_ACPI,
+        layout::MBOX_SWSCI,
+        layout::MBOX_ASLE,
+        layout::MBOX_VBT,
+        layout::MBOX_ASLE_EXT,
+    ];
+    for (place, bit) in bits.into_iter().enumerate() {
+        let mut expected = [false; 5];
+        expected[place] = true;
+        assert_eq!(of(bit), expected, "{bit:#x}");
+        assert_eq!(of(!bit), expected.map(|is_set| !is_set), "{bit:#x}");
+    }
+}
