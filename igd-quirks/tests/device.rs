@@ -148,6 +148,7 @@ fn ggc_of_32_bits_covers_what_follows() {
     // The mirror is one of GGC.
     assert_eq!(igd.bar0_read(0x10_8042, 2, 0x5678), 0x5678);
     assert_eq!(igd.bar0_read(0x10_8041, 2, 0x5678), 0x5602);
+    assert_eq!(igd.bar0_read(0x10_803f, 4, 0x5678_9abc), 0x5602_c1bc);
     assert_eq!(
         igd.bar0_write(0x10_8043, 1, 0x55).forwards().collect::<Vec<_>>(),
         [(0x10_8043, 1, 0x55)]

@@ -128,6 +128,17 @@ fn a_rom_that_the_guest_does_not_see_counts_for_qemu() {
     }
 }
 
+/// QEMU 10.0 wants the VGA region only of a device that claims VGA.
+#[test]
+fn a_vga_region_that_is_missing_counts_if_vga_is_claimed() {
+    for (ivd, expected) in [(0, Outcome::Abandoned), (2, Outcome::Legacy)] {
+        let mut facts = with_config(host(0x3e92), 0x50, &[0xc1 | ivd, 0x01]);
+        facts.device.vga = None;
+        let found = outcome(&facts, "addr=2,romfile=r", Policy::Qemu(QemuEra::V10_0));
+        assert_eq!(found, expected, "IVD {ivd}");
+    }
+}
+
 /// What a guest was seen to find.
 struct Recorded {
     name: &'static str,

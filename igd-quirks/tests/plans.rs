@@ -185,6 +185,9 @@ fn identity_is_refused_where_the_address_is_taken() {
         refusal.contains("0x4c800000-0x507fffff") && refusal.contains("to 0x50800000 or higher"),
         "{refusal}"
     );
+    // PCI memory may begin where stolen memory ends.
+    (hole.machine.ram.below_4g, hole.machine.mmio_start) = (0x4000_0000, 0x5080_0000);
+    assert_eq!(refusals(&hole, "addr=2,romfile=r", Provisioning::Identity), []);
     let mut zero = facts(RPL);
     let mut config = zero.device.config.to_vec();
     config[0xc0..0xc8].fill(0);

@@ -334,6 +334,10 @@ fn families_of_bridges_have_their_kind() {
         for family in hex(families) {
             assert_eq!(PchFamily::of(family | 0x7f), PchFamily(family));
             assert_eq!(PchFamily(family).kind(), Some(*kind), "{family:04x}");
+            assert!(
+                PchFamily(family).name().is_some_and(|name| name.len() > 2),
+                "{family:04x}"
+            );
             count += 1;
         }
     }

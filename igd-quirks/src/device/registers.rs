@@ -190,8 +190,8 @@ impl Registers {
         let (mut bdsm, mut asls) = (self.value(Field::Bdsm), self.value(Field::Asls));
         let mut touched: Option<Part> = None;
         for part in self.parts(view, offset, len) {
-            // What the access begins with gives the event.
-            touched = touched.filter(|first| first.lane <= part.lane).or(Some(part));
+            // Only GGC and its high half are neighbours, and give the same event.
+            touched = Some(part);
             let register = match part.field {
                 Field::Bdsm => &mut bdsm,
                 Field::Asls => &mut asls,
