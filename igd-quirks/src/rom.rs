@@ -10,6 +10,8 @@ use crate::bytes::{u16_at, u32_at};
 const SIGNATURE: u16 = 0xaa55;
 /// Offset in the image of the pointer to its PCI data structure.
 const PCIR_POINTER: usize = 0x18;
+/// Bytes of the header, which ends with that pointer.
+const HEADER_LEN: usize = 0x1a;
 /// First bytes of the PCI data structure: `PCIR`.
 const PCIR_SIGNATURE: u32 = u32::from_le_bytes(*b"PCIR");
 const PCIR_VENDOR: usize = 4;
@@ -241,7 +243,7 @@ fn image_at(bytes: &[u8], offset: usize) -> Result<(RomImage, bool), RomError> {
     let pcir = usize::from(u16_at(rest, PCIR_POINTER).ok_or(truncated)?);
     let no_pcir = RomError::Pcir { offset, pcir };
     let data = rest.get(pcir..).and_then(|data| data.get(..PCIR_LEN)).ok_or(no_pcir)?;
-    if pcir < PCIR_POINTER + 2 || u32_at(data, 0) != Some(PCIR_SIGNATURE) {
+    if pcir < HEADER_LEN || u32_at(data, 0) != Some(PCIR_SIGNATURE) {
         return Err(no_pcir);
     }
     let told = usize::from(u16_at(data, PCIR_IMAGE_UNITS).ok_or(truncated)?) * UNIT;

@@ -199,6 +199,14 @@ fn mirror_and_configuration_space_are_one_register() {
 }
 
 #[test]
+fn what_is_emulated_of_bar0() {
+    let igd = IgdDevice::new(&patched_ggc(0x02c1));
+    assert_eq!(igd.bar0_owns(0x10_803e, 8), 0xffff_0000);
+    assert_eq!(igd.bar0_owns(0x10_80c0, 8), 0xffff_ffff);
+    assert_eq!(igd.bar0_owns(0x10_8044, 8), 0);
+}
+
+#[test]
 fn traps_are_the_mirrored_registers() {
     let traps = |setup: &DeviceSetup| IgdDevice::new(setup).bar0_traps().collect::<Vec<_>>();
     assert_eq!(traps(&DeviceSetup::default()), []);

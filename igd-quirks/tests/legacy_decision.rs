@@ -468,6 +468,20 @@ fn options_that_a_version_lacks_are_refused() {
     assert_eq!(codes(&result), [Code::Provisioning]);
 }
 
+/// Where the option has no effect and the version knows that, it says so.
+#[test]
+fn a_size_without_effect_is_told() {
+    for (policy, text, expected) in [
+        (OLD, "addr=3,x-igd-opregion=on,x-igd-gms=2", 0),
+        (Policy::Document2016, "addr=3,x-igd-opregion=on", 0),
+        (Policy::Document2016, "addr=3,x-igd-opregion=on,x-igd-gms=2", 1),
+    ] {
+        let plan = plan(&host(0x3e92), &options(text), policy, Provisioning::FwCfg).unwrap();
+        let told = plan.warnings.iter().filter(|warning| warning.code == Code::Ggc);
+        assert_eq!(told.count(), expected, "{policy} {text}");
+    }
+}
+
 /// The same machine with a Q35.
 fn q35() -> MachineFacts {
     MachineFacts {

@@ -214,6 +214,14 @@ fn an_image_holds_its_own_pci_data_structure() {
 }
 
 #[test]
+fn pci_data_may_follow_the_header_at_once() {
+    let mut bytes = image(0, 0x8086, 0x0406, 2, true);
+    bytes.copy_within(PCIR..PCIR + 24, 0x1a);
+    put(&mut bytes, 0x18, &0x1a_u16.to_le_bytes());
+    assert_eq!(OptionRom::parse(&bytes).unwrap().images()[0].pcir, 0x1a);
+}
+
+#[test]
 fn an_absent_rom_has_a_reason() {
     let rom = [0x55, 0xaa];
     assert_eq!(present(true, Some(&rom)), Ok(&rom[..]));
