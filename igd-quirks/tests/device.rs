@@ -2,7 +2,7 @@
 //! Register emulation, one vector after the other.
 #![expect(clippy::unwrap_used, reason = "a test stops at what should not happen")]
 
-use igd_quirks::device::{BdsmSetup, DeviceRules, DeviceSetup, Event, GttPortSetup, IgdDevice, Redirect};
+use igd_quirks::device::{BdsmSetup, DeviceRules, DeviceSetup, Event, GttPortSetup, IgdDevice, Redirect, RestoreError};
 use pci_model::carve::Span;
 use pci_model::{ConfigAccess, Width};
 
@@ -431,4 +431,12 @@ fn ports_trap_only_where_they_translate() {
     });
     assert_eq!(igd.bar4_trap(), None);
     assert_eq!(entry(&mut igd, 1, 0x8a00_0001), 0x8a00_0001);
+}
+
+#[test]
+fn an_index_needs_ports() {
+    let mut igd = ports(4, 0x4000, 0x7c00_0000);
+    let _ = igd.bar4_write(0, 4, 1);
+    let mut without = IgdDevice::new(&dword());
+    assert_eq!(without.restore(&igd.state()), Err(RestoreError::GttIndex { found: 1 }));
 }

@@ -301,6 +301,7 @@ fn fields_of_the_header_are_read() {
     put(&mut bytes, 0x60, &(1_u32 << 13).to_le_bytes());
     let region = OpRegion::parse(&bytes).unwrap();
     assert!(region.headless());
+    assert!(!OpRegion::parse(&opregion(0x0201, 0, 0)).unwrap().headless());
     assert_eq!((region.version().major(), region.version().minor()), (2, 3));
     let mailboxes = region.mailboxes();
     assert!(mailboxes.acpi() && mailboxes.asle() && mailboxes.vbt());

@@ -135,6 +135,19 @@ fn every_mistake_is_named_with_what_is_allowed() {
 }
 
 #[test]
+fn a_switch_survives_text() {
+    for (text, switch) in [
+        ("auto", OnOffAuto::Auto),
+        ("on", OnOffAuto::On),
+        ("off", OnOffAuto::Off),
+    ] {
+        assert_eq!(switch.to_string(), text);
+        let options: Options = format!("x-igd-legacy-mode={text}").parse().unwrap();
+        assert_eq!(options.legacy_mode, switch);
+    }
+}
+
+#[test]
 fn mistakes_are_counted_by_reference_too() {
     let errors = "addr=x,bus=,y".parse::<Options>().unwrap_err();
     assert_eq!((&errors).into_iter().count(), errors.iter().count());

@@ -392,6 +392,12 @@ fn a_rom_for_another_device_is_made_right() {
     };
     assert_eq!(rom[0x22..0x24], 0x5916_u16.to_le_bytes());
     assert_eq!(rom.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte)), 0);
+    let mut right = facts(KBL);
+    right.device.rom = igd_quirks::facts::RomFacts::Image(rom.clone());
+    assert_eq!(
+        native(&right, "addr=2", Provisioning::FwCfg).unwrap().rom,
+        RomPlan::Host
+    );
     let with_file = native(&facts(KBL), "addr=2,romfile=a.rom", Provisioning::FwCfg).unwrap();
     assert_eq!(with_file.rom, RomPlan::File("a.rom".into()));
     for hidden in ["addr=2,rombar=off", "addr=2,romfile="] {
@@ -454,6 +460,37 @@ fn facts_files_that_lie_are_refused_with_the_place() {
     let bars = "{\"index\": 0, \"size\": \"0x1000\"},".repeat(257);
     assert!(refused("\"bars\": [", "\"bars\": 5, \"x\": [").contains("expected a list of at most 256 elements"));
     assert!(refused("\"bars\": [", &format!("\"bars\": [{bars}")).contains("a list of more than 256 elements"));
+}
+
+#[test]
+fn extents_that_touch_do_not_overlap() {
+    let one = Extent::new(0x1000, 0x1000);
+    for (start, len, overlaps) in [
+        (0x0, 0x1000, false),
+        (0x0, 0x1001, true),
+        (0x1fff, 1, true),
+        (0x2000, 1, false),
+        (0x1800, 0, false),
+    ] {
+        let other = Extent::new(start, len);
+        assert_eq!(
+            (one.overlaps(other), other.overlaps(one)),
+            (overlaps, overlaps),
+            "{other}"
+        );
+    }
+}
+
+#[test]
+fn a_host_that_shows_too_little_is_refused() {
+    let mut facts = facts(KBL);
+    let config = facts.device.config.to_vec();
+    facts.device.config = igd_quirks::facts::ConfigBytes::new(config[..64].to_vec()).unwrap();
+    let refusal = native(&facts, "addr=2", Provisioning::FwCfg).unwrap_err().to_string();
+    assert!(
+        refusal.contains("Only 64 bytes of the device's configuration space were read"),
+        "{refusal}"
+    );
 }
 
 #[test]

@@ -102,6 +102,19 @@ fn blocks_end_with_the_first_that_leaves_the_table() {
     assert_eq!(vbt.child_devices().count(), 0);
 }
 
+/// Before its version 3, block 53 has its size where all blocks have it.
+#[test]
+fn mipi_sequences_of_old_have_a_short_size() {
+    let mut bytes = vbt("$VBT", 0x200);
+    let block = Vbt::parse(&bytes).unwrap().blocks().last().unwrap();
+    assert_eq!((block.id, block.data.len()), (53, 6));
+    let at = bytes.windows(6).position(|data| data == block.data).unwrap();
+    bytes[at] = 2;
+    put(&mut bytes, at - 2, &4_u16.to_le_bytes());
+    let block = Vbt::parse(&bytes).unwrap().blocks().last().unwrap();
+    assert_eq!((block.id, block.data.len()), (53, 4));
+}
+
 #[test]
 fn child_devices_of_a_wrong_size_are_none() {
     for size in [0, 1, 16] {
