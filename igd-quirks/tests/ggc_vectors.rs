@@ -193,6 +193,22 @@ fn another_gms_keeps_all_other_bits() {
     );
 }
 
+/// Text and table say the same.
+#[test]
+fn codes_outside_of_what_is_said_are_refused() {
+    for (class, said, last) in [
+        (Class::G6, "0x00 to 0x10", 0x10),
+        (Class::G7, "0x00 to 0x10", 0x10),
+        (Class::Chv, "0x00 to 0x1d", 0x1d),
+        (Class::G8, "0x00 to 0x40", 0x40),
+    ] {
+        let ggc = Ggc::new(class, 0);
+        assert!((0..=last).all(|code| ggc.with_gms(code).is_ok()), "{class}");
+        let refusal = ggc.with_gms(last + 1).unwrap_err().to_string();
+        assert!(refusal.ends_with(said), "{refusal}");
+    }
+}
+
 #[test]
 fn refusals_say_what_is_allowed() {
     let told = |class, bits: u16| Ggc::new(class, bits).sizes(Strictness::Native).unwrap_err().to_string();

@@ -171,6 +171,7 @@ mod tests {
         ] {
             let value = Bytes::<64>::new(bytes).unwrap();
             assert_eq!(value.to_string(), text);
+            assert_eq!(std::format!("{value:?}"), std::format!("Bytes({text})"));
             assert_eq!(text.parse(), Ok(value));
         }
     }
