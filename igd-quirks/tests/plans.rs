@@ -31,7 +31,7 @@ fn text(json: &str, options: &str, provisioning: Provisioning) -> String {
 
 fn refusals(facts: &HostFacts, options: &str, provisioning: Provisioning) -> Vec<Code> {
     let refusals = native(facts, options, provisioning).err();
-    let codes = refusals.map(|refusals| refusals.iter().map(|finding| finding.code).collect());
+    let codes = refusals.map(|refusals| (&refusals).into_iter().map(|finding| finding.code).collect());
     codes.unwrap_or_default()
 }
 
@@ -299,6 +299,18 @@ fn firmware_that_cannot_is_named() {
     assert!(warned(&without, Code::Firmware).contains("without etc/igd-opregion"));
     facts.machine.firmware = Firmware::DirectKernel;
     assert_eq!(refusals(&facts, text, Provisioning::FwCfg), [Code::Firmware]);
+    // There is nothing to do for it where the guest gets neither.
+    facts.machine.firmware = Firmware::Ovmf;
+    let mut config = facts.device.config.to_vec();
+    config[0x50..0x52].copy_from_slice(&0x00c0_u16.to_le_bytes());
+    facts.device.config = igd_quirks::facts::ConfigBytes::new(config).unwrap();
+    let neither = plan(&facts, "addr=2,x-igd-legacy-mode=off,x-igd-opregion=off");
+    assert_eq!(warned(&neither, Code::Firmware), "");
+    assert!(warned(&neither, Code::Stolen).contains("0 MiB"), "{neither}");
+    assert!(
+        warned(&neither, Code::OpRegion).contains("gets no OpRegion"),
+        "{neither}"
+    );
     // What older generations need, SeaBIOS does.
     let kaby_lake = plan(&self::facts(KBL), "addr=2");
     assert_eq!(warned(&kaby_lake, Code::Firmware), "");

@@ -159,7 +159,7 @@ impl Draft<'_, '_> {
                 "The guest gets no OpRegion: drivers do not learn the display outputs.",
                 "Set x-igd-opregion=on if a monitor is to be used.",
             ));
-        } else if self.opregion.is_none() && matches!(self.subject.kind, Kind::Igd(_)) && self.refusals.is_empty() {
+        } else if matches!(self.subject.kind, Kind::Igd(_)) {
             // Legacy mode that was not possible has said so.
             if self.plan.warnings.iter().all(|warning| warning.code != Code::OpRegion) {
                 self.plan.warnings.extend(self.subject.opregion_missing());
