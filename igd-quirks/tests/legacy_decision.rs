@@ -455,6 +455,28 @@ fn codes_out_of_range_are_treated_by_version() {
     }
 }
 
+/// Up to 10.0 the bytes behind GGC are emulated with it, as they are.
+#[test]
+fn what_follows_ggc_is_the_hosts() {
+    let facts = with_config(host(0x3e92), 0x52, &[0x34, 0x12]);
+    for (policy, expected) in [(OLD, Some(0x1234)), (NEW, None)] {
+        let plan = plan(&facts, &options("addr=2,romfile=r"), policy, Provisioning::FwCfg).unwrap();
+        assert_eq!(plan.device.ggc_high, expected, "{policy}");
+    }
+}
+
+#[test]
+fn a_generation_without_legacy_mode_is_told() {
+    let text = "addr=2,romfile=r,x-igd-legacy-mode=on";
+    let refusal = plan(&host(0x9a49), &options(text), NEW, Provisioning::FwCfg)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refusal.contains("is generation 12: legacy mode ends with generation 9"),
+        "{refusal}"
+    );
+}
+
 #[test]
 fn options_that_a_version_lacks_are_refused() {
     for text in ["addr=2,x-igd-lpc=on", "addr=2,x-igd-legacy-mode=off"] {

@@ -247,6 +247,8 @@ fn the_iommu_must_reach_the_hosts_stolen_memory() {
     };
     assert_eq!(at(0x7c00_0001), []);
     assert_eq!(at(0x7c10_0001), [Code::IommuWidth]);
+    facts.machine.iommu_bits = Some(64);
+    assert_eq!(refusals(&facts, "addr=2,romfile=r", Provisioning::Identity), []);
 }
 
 #[test]
@@ -351,6 +353,11 @@ fn stolen_memory_that_makes_no_sense_is_refused() {
     facts.device.config = igd_quirks::facts::ConfigBytes::new(config).unwrap();
     let refusal = native(&facts, "addr=2", Provisioning::FwCfg).unwrap_err().to_string();
     assert!(refusal.contains("0x11") && refusal.contains("DVMT"), "{refusal}");
+    assert!(refusal.contains("Stolen memory by the host's GGC"), "{refusal}");
+    let refusal = native(&facts, "addr=2,x-igd-gms=0xff", Provisioning::FwCfg)
+        .unwrap_err()
+        .to_string();
+    assert!(refusal.contains("Stolen memory by x-igd-gms"), "{refusal}");
     assert!(native(&facts, "addr=2,x-igd-gms=2", Provisioning::FwCfg).is_ok());
     assert_eq!(
         refusals(&facts, "addr=2,x-igd-gms=0xff", Provisioning::FwCfg),
@@ -434,6 +441,11 @@ fn the_table_is_cleared_as_far_as_it_reaches() {
     assert_eq!(cleared(&facts), Some(GttClear::Bar0(Extent::new(8 << 20, 2 << 20))));
     facts.device.bars.retain(|bar| bar.index != 0);
     assert_eq!(refusals(&facts, "addr=2", Provisioning::FwCfg), [Code::Bar, Code::Bar]);
+    // Meteor Lake has no mirrors to trap.
+    let mut facts = self::facts(MTL);
+    facts.device.bars.retain(|bar| bar.index != 0);
+    let without = native(&facts, "addr=2", Provisioning::Direct).unwrap();
+    assert_eq!(without.clear_gtt, None);
 }
 
 #[test]
