@@ -10,7 +10,7 @@
 mod common;
 
 use common::{host, options};
-use igd_quirks::facts::{Chipset, Firmware, HostFacts, RomBytes, RomFacts, Slot};
+use igd_quirks::facts::{Chipset, ConfigBytes, Firmware, HostFacts, RomBytes, RomFacts, Slot};
 use igd_quirks::options::Options;
 use igd_quirks::plan::{Code, Finding, IsaBridgePlan, Mode, Plan, Provisioning, Refusals, plan};
 use igd_quirks::policy::Policy;
@@ -77,6 +77,23 @@ fn host_kernel() {
     assert_eq!(bridge.code, Code::HostBridge);
     let lpc = refusal(|facts, _| facts.device.lpc_bridge = None);
     assert_eq!(lpc.code, Code::LpcRegion);
+}
+
+/// Of the host's bridge, the bytes up to the subsystem ids are needed.
+#[test]
+fn host_bridge_bytes() {
+    let cut = |facts: &mut HostFacts, len: usize| {
+        let bytes = facts.device.lpc_bridge.as_ref().unwrap()[..len].to_vec();
+        facts.device.lpc_bridge = Some(ConfigBytes::new(bytes).unwrap());
+    };
+    let finding = refusal(|facts, _| cut(facts, 0x2f));
+    assert_eq!(finding.code, Code::LpcRegion);
+    assert!(finding.fact.contains("only 47 of its bytes"), "{finding}");
+    let finding = refusal(|facts, _| cut(facts, 0x10));
+    assert!(finding.fact.contains("only 16 of its bytes"), "{finding}");
+    let (mut facts, options) = complete();
+    cut(&mut facts, 0x30);
+    assert!(document(&facts, &options).is_ok());
 }
 
 /// The host's kernel has VGA support in VFIO.
