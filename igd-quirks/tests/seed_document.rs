@@ -79,6 +79,14 @@ fn host_kernel() {
     assert_eq!(lpc.code, Code::LpcRegion);
 }
 
+/// What is no graphics at all is left alone.
+#[test]
+fn class() {
+    let (mut facts, options) = complete();
+    facts.device.class = 0x04_0300;
+    assert_eq!(document(&facts, &options).unwrap().mode, Mode::Untouched);
+}
+
 /// Of the host's bridge, the bytes up to the subsystem ids are needed.
 #[test]
 fn host_bridge_bytes() {
