@@ -220,6 +220,10 @@ fn refusals_say_what_is_allowed() {
         told(Class::G7, 0x0288),
         "GMS code 0x11 of GGC is not defined for gen 7: allowed are 0x00 to 0x10"
     );
+    assert_eq!(
+        told(Class::LmemBar, 0x05c0),
+        "GMS code 0x05 of GGC is not defined for LMEMBAR: allowed are 0x00 to 0x04, 0xf0 to 0xfe"
+    );
     let size = Ggc::encode(Class::G6, 33 * MIB, 2 * MIB, false).unwrap_err();
     assert_eq!(
         size.to_string(),
