@@ -102,21 +102,23 @@ impl Pch {
     #[must_use]
     pub fn from_device_id(device: u16) -> Option<Self> {
         let family = device & spec::PCH_FAMILY;
-        ROWS.iter().find(|row| row.1 == family).map(|row| row.0)
+        ROWS.iter()
+            .find(|Row(_, of, ..)| *of == family)
+            .map(|Row(pch, ..)| *pch)
     }
 
     /// The device id of a real bridge of the family.
     #[must_use]
     pub fn device_id(self) -> u16 {
-        self.row().map_or(0, |row| row.2)
+        self.row().map_or(0, |Row(_, _, device, _)| *device)
     }
 
     pub(crate) fn revision(self) -> u8 {
-        self.row().map_or(0, |row| row.3)
+        self.row().map_or(0, |Row(.., revision)| *revision)
     }
 
     fn row(self) -> Option<&'static Row> {
-        ROWS.iter().find(|row| row.0 == self)
+        ROWS.iter().find(|Row(pch, ..)| *pch == self)
     }
 }
 
@@ -153,8 +155,10 @@ impl VirtualBridge {
         }
         let family = identity.device & spec::PCH_FAMILY;
         let shown = (identity.subsystem_vendor, identity.subsystem);
-        let is_of = |row: &&VirtualRow| row.1 == family && row.2.is_none_or(|subsystem| subsystem == shown);
-        VIRTUAL_ROWS.iter().find(is_of).map(|row| row.0)
+        let found = VIRTUAL_ROWS
+            .iter()
+            .find(|VirtualRow(_, of, subsystem)| *of == family && subsystem.is_none_or(|it| it == shown));
+        found.map(|VirtualRow(bridge, ..)| *bridge)
     }
 }
 
