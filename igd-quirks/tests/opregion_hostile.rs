@@ -6,8 +6,8 @@ mod firmware;
 
 use firmware::{put, vbt};
 use igd_quirks::opregion::{
-    ExtendedVbt, GuestCopy, GuestCopyChange, GuestCopyOptions, OpRegion, OpRegionError, VbtPlace, Version, kernel_view,
-    layout,
+    ExtendedVbt, GuestCopy, GuestCopyChange, GuestCopyOptions, Mailboxes, OpRegion, OpRegionError, VbtPlace, Version,
+    kernel_view, layout,
 };
 use igd_quirks::vbt::VbtError;
 use proptest::prelude::*;
@@ -357,6 +357,33 @@ fn nearly_opregion() -> impl Strategy<Value = Vec<u8>> {
             bytes
         },
     )
+}
+
+#[test]
+fn a_mailbox_is_one_bit() {
+    let of = |boxes: u32| {
+        let boxes = Mailboxes(boxes);
+        [
+            boxes.acpi(),
+            boxes.swsci(),
+            boxes.asle(),
+            boxes.vbt(),
+            boxes.asle_extension(),
+        ]
+    };
+    let bits = [
+        layout::MBOX_ACPI,
+        layout::MBOX_SWSCI,
+        layout::MBOX_ASLE,
+        layout::MBOX_VBT,
+        layout::MBOX_ASLE_EXT,
+    ];
+    for (place, bit) in bits.into_iter().enumerate() {
+        let mut expected = [false; 5];
+        expected[place] = true;
+        assert_eq!(of(bit), expected, "{bit:#x}");
+        assert_eq!(of(!bit), expected.map(|is_set| !is_set), "{bit:#x}");
+    }
 }
 
 proptest! {

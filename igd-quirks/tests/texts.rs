@@ -2,7 +2,6 @@
 //! What the crate tells a person: each case in words of its own, and the words that matter in it.
 
 use igd_quirks::bridges::{MachineKind, WayOut};
-use igd_quirks::opregion::{Mailboxes, layout};
 use igd_quirks::vga::VgaClaim;
 
 #[test]
@@ -38,32 +37,5 @@ fn what_the_claim_on_vga_means() {
     ] {
         let claim = VgaClaim::new(class, is_disabled);
         assert!(claim.consequence().contains(words), "{claim:?}");
-    }
-}
-
-#[test]
-fn a_mailbox_is_one_bit() {
-    let of = |boxes: u32| {
-        let boxes = Mailboxes(boxes);
-        [
-            boxes.acpi(),
-            boxes.swsci(),
-            boxes.asle(),
-            boxes.vbt(),
-            boxes.asle_extension(),
-        ]
-    };
-    let bits = [
-        layout::MBOX_ACPI,
-        layout::MBOX_SWSCI,
-        layout::MBOX_ASLE,
-        layout::MBOX_VBT,
-        layout::MBOX_ASLE_EXT,
-    ];
-    for (place, bit) in bits.into_iter().enumerate() {
-        let mut expected = [false; 5];
-        expected[place] = true;
-        assert_eq!(of(bit), expected, "{bit:#x}");
-        assert_eq!(of(!bit), expected.map(|is_set| !is_set), "{bit:#x}");
     }
 }
