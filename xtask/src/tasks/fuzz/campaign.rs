@@ -42,6 +42,19 @@ pub(crate) struct Plan {
     pub(crate) counts: bool,
 }
 
+impl Plan {
+    /// What libFuzzer is told for a process of so many seconds.
+    fn options(self, seconds: u64) -> [String; 4] {
+        [
+            format!("-max_total_time={seconds}"),
+            format!("-use_counters={}", u8::from(self.counts)),
+            "-print_final_stats=1".to_owned(),
+            // Processes of one target share a corpus.
+            "-reload=1".to_owned(),
+        ]
+    }
+}
+
 /// One process of a target, and how it stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
@@ -187,7 +200,7 @@ fn work(target: &Target, index: usize, plan: Plan, place: &Place, tasks: &Tasks,
     let mut log = fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     loop {
         let left = plan.time.saturating_sub(start.elapsed()).as_secs().max(1);
-        let code = process(target, index, left, plan.counts, place, tasks, &mut log)?;
+        let code = process(target, index, left, plan, place, tasks, &mut log)?;
         let mut again = false;
         with(tasks, index, |task| {
             let is_finding = task.output.is_finding();
@@ -221,7 +234,7 @@ fn process(
     target: &Target,
     index: usize,
     seconds: u64,
-    counts: bool,
+    plan: Plan,
     place: &Place,
     tasks: &Tasks,
     log: &mut fs::File,
@@ -231,13 +244,7 @@ fn process(
     for kind in ["seeds", "regressions"] {
         command.args(Some(place.of(kind, target.name())).filter(|folder| folder.is_dir()));
     }
-    command.args([
-        &format!("-max_total_time={seconds}"),
-        &format!("-use_counters={}", u8::from(counts)),
-        "-print_final_stats=1",
-        // Processes of one target share a corpus.
-        "-reload=1",
-    ]);
+    command.args(plan.options(seconds));
     let mut child = command
         .stderr(Stdio::piped())
         .spawn()
@@ -327,6 +334,21 @@ fn row(target: &Target, tasks: &[&Task], new_inputs: usize) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plan_is_told_to_libfuzzer() {
+        let options = |counts| {
+            let plan = Plan {
+                time: Duration::from_secs(60),
+                jobs: 1,
+                keep_going: false,
+                counts,
+            };
+            plan.options(7).join(" ")
+        };
+        assert!(options(true).starts_with("-max_total_time=7 -use_counters=1 "));
+        assert!(options(false).starts_with("-max_total_time=7 -use_counters=0 "));
+    }
 
     #[test]
     fn processes_of_one_target_add_up() {
