@@ -137,6 +137,7 @@ pub(super) fn failures(check: Check, results: &Results<'_>) -> Vec<String> {
             if !text(&folder.join("log.first")).contains("SeaBIOS") {
                 failures.push("the first VMM was killed before its firmware ran".to_owned());
             }
+            failures.extend(unlike(folder));
             failures
         }
         Check::Cases(cases) => wrong(cases, folder),
@@ -161,6 +162,14 @@ fn facts(results: &Results<'_>) -> Vec<String> {
     match (json(&results.folder.join("facts.json")), json(results.facts)) {
         (Some(found), Some(expected)) => differences(&found, &expected, KNOWN),
         _ => vec!["there are no facts to compare".to_owned()],
+    }
+}
+
+/// What a VMM that was killed left behind in the device.
+fn unlike(folder: &Path) -> Vec<String> {
+    match (json(&folder.join("after.json")), json(&folder.join("before.json"))) {
+        (Some(after), Some(before)) => differences(&after, &before, &[]),
+        _ => vec!["the device was not probed before and after the kill".to_owned()],
     }
 }
 
@@ -390,6 +399,20 @@ mod tests {
         assert!(failures[0].contains("`8 MiB`") && failures[1].contains("exit code 0 instead of 3"));
         folder.write("kernel", "6.15.2\n");
         assert_eq!(folder.failures(Check::Cases(&[CASE])), [""; 0], "not with this kernel");
+    }
+
+    #[test]
+    fn a_device_that_a_kill_changed_is_seen() {
+        let folder = Folder::new("killed");
+        folder.write("code", "0\n");
+        let left = |after: &str| {
+            folder.write("before.json", r#"{ "device": { "class": "0x030000" } }"#);
+            folder.write("after.json", after);
+            folder.failures(Check::Killed).join("\n")
+        };
+        assert!(!left(r#"{ "device": { "class": "0x030000" } }"#).contains("device"));
+        assert!(left(r#"{ "device": { "class": "0x038000" } }"#).contains("device.class"));
+        assert!(left("").contains("was not probed"));
     }
 
     #[test]
