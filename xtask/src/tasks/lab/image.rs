@@ -14,7 +14,7 @@ use super::modules;
 use super::signals;
 use crate::tools::root;
 
-/// What the machine needs of a kernel that has them as modules. The last is loaded by a step.
+/// What the machine needs of a kernel that has them as modules.
 const MODULES: &[&str] = &[
     "virtio_pci",
     "virtio_console",
@@ -23,6 +23,7 @@ const MODULES: &[&str] = &[
     "vfio_pci",
     "kvm_amd",
 ];
+/// Loaded by a step.
 const ON_DEMAND: &[&str] = &["pci_stub"];
 const DRIVER: &[&str] = &["i915"];
 

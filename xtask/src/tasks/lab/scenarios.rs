@@ -11,10 +11,6 @@ pub(super) const BDSM: u32 = 0x3d00_0000;
 /// Stolen memory of the simulated devices in MiB.
 pub(super) const STOLEN_MIB: u64 = 32;
 
-/// What the IOMMU translates, and what that of many client processors does.
-pub(super) const IOMMU_BITS: u8 = 48;
-const NARROW_BITS: u8 = 39;
-
 /// A simulated device of the machine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Device {
@@ -136,9 +132,21 @@ const TGL: Device = Device {
     more: &[],
 };
 
+/// What the machines have in common.
+pub(super) const PLAIN: Boot = Boot {
+    name: "",
+    kernel: None,
+    devices: &[KBL],
+    memory_mib: 1024,
+    iommu_bits: 48,
+    has_driver: false,
+    has_guest: false,
+    tests: &[],
+    limit: Duration::from_secs(240),
+};
+
 static MACHINE: Boot = Boot {
     name: "machine",
-    kernel: None,
     devices: &[
         Device {
             more: &["--test-page"],
@@ -161,37 +169,22 @@ static MACHINE: Boot = Boot {
             more: &["--asls", "0x3d800000"],
         },
     ],
-    memory_mib: 1024,
-    iommu_bits: IOMMU_BITS,
-    has_driver: false,
-    has_guest: false,
-    tests: &[],
-    limit: Duration::from_secs(240),
+    ..PLAIN
 };
 
-/// With a narrow IOMMU, and the driver that a desktop loads.
+/// With a narrow IOMMU, as many client processors have it, and the driver that a desktop loads.
 static NARROW: Boot = Boot {
     name: "narrow",
     kernel: Some(Kernel::Stock),
-    devices: &[KBL],
-    memory_mib: 1024,
-    iommu_bits: NARROW_BITS,
+    iommu_bits: 39,
     has_driver: true,
-    has_guest: false,
-    tests: &[],
-    limit: Duration::from_secs(240),
+    ..PLAIN
 };
 
 static CDEV: Boot = Boot {
     name: "cdev",
     kernel: Some(Kernel::Own),
-    devices: &[KBL],
-    memory_mib: 1024,
-    iommu_bits: IOMMU_BITS,
-    has_driver: false,
-    has_guest: false,
-    tests: &[],
-    limit: Duration::from_secs(180),
+    ..PLAIN
 };
 
 /// Those that need KVM.
@@ -199,25 +192,19 @@ const TESTS: &[&str] = &["interrupts", "machine"];
 static TESTED: Boot = Boot {
     name: "kvm",
     kernel: Some(Kernel::Stock),
-    devices: &[KBL],
     memory_mib: 1536,
-    iommu_bits: IOMMU_BITS,
-    has_driver: false,
-    has_guest: false,
     tests: TESTS,
     limit: Duration::from_secs(400),
+    ..PLAIN
 };
 
 const LINUX: Boot = Boot {
     name: "linux-kbl",
     kernel: Some(Kernel::Stock),
-    devices: &[KBL],
     memory_mib: 1536,
-    iommu_bits: IOMMU_BITS,
-    has_driver: false,
     has_guest: true,
-    tests: &[],
     limit: Duration::from_secs(300),
+    ..PLAIN
 };
 static LINUX_KBL: Boot = LINUX;
 static JUDGE: Boot = Boot {
@@ -232,109 +219,66 @@ static LINUX_TGL: Boot = Boot {
     ..LINUX
 };
 
+const fn always(name: &'static str, code: i32, words: &'static [&'static str]) -> Case {
+    Case {
+        name,
+        code,
+        words,
+        kernels: ALL,
+    }
+}
+
 const CASES: &[Case] = &[
     Case {
-        name: "class-0380",
-        code: 3,
-        words: &["The host shows no OpRegion", "for class 0380h 6.15"],
         kernels: (0, 0)..HEADLESS,
+        ..always("class-0380", 3, &["The host shows no OpRegion", "for class 0380h 6.15"])
     },
     Case {
-        name: "class-0380",
-        code: 0,
-        words: &["etc/igd-opregion"],
         kernels: HEADLESS..ALL.end,
+        ..always("class-0380", 0, &["etc/igd-opregion"])
     },
-    Case {
-        name: "no-opregion",
-        code: 3,
-        words: &["ASLS of the host is 0", "firmware with an OpRegion"],
-        kernels: ALL,
-    },
-    Case {
-        name: "bad-signature",
-        code: 1,
-        words: &["no OpRegion at the address in ASLS", "dmesg"],
-        kernels: ALL,
-    },
-    Case {
-        name: "group",
-        code: 1,
-        words: &["0000:00:03.1 (driver virtio-pci)", "bind them to vfio-pci too"],
-        kernels: ALL,
-    },
-    Case {
-        name: "absent",
-        code: 1,
-        words: &["no such function"],
-        kernels: ALL,
-    },
-    Case {
-        name: "memlock",
-        code: 1,
-        words: &["memory to lock: 8192 KiB", "ulimit -l"],
-        kernels: ALL,
-    },
-    Case {
-        name: "no-driver",
-        code: 1,
-        words: &["has no driver", "driverctl"],
-        kernels: ALL,
-    },
-    Case {
-        name: "other-driver",
-        code: 1,
-        words: &["its driver is pci-stub", "driverctl"],
-        kernels: ALL,
-    },
-    Case {
-        name: "no-isa-bridge",
-        code: 0,
-        words: &[
+    always(
+        "no-opregion",
+        3,
+        &["ASLS of the host is 0", "firmware with an OpRegion"],
+    ),
+    always("bad-signature", 1, &["no OpRegion at the address in ASLS", "dmesg"]),
+    always(
+        "group",
+        1,
+        &["0000:00:03.1 (driver virtio-pci)", "bind them to vfio-pci too"],
+    ),
+    always("absent", 1, &["no such function"]),
+    always("memlock", 1, &["memory to lock: 8192 KiB", "ulimit -l"]),
+    always("no-driver", 1, &["has no driver", "driverctl"]),
+    always("other-driver", 1, &["its driver is pci-stub", "driverctl"]),
+    always(
+        "no-isa-bridge",
+        0,
+        &[
             "The ids of the host's bridge at 00:1f.0 cannot be copied",
             "host with an Intel ISA bridge at 00:1f.0",
         ],
-        kernels: ALL,
-    },
+    ),
 ];
 
 const WIDTH: &[Case] = &[
-    Case {
-        name: "enough",
-        code: 0,
-        words: &["no BAR at or above 0x8000000000"],
-        kernels: ALL,
-    },
-    Case {
-        name: "too-much",
-        code: 3,
-        words: &[
+    always("enough", 0, &["no BAR at or above 0x8000000000"]),
+    always(
+        "too-much",
+        3,
+        &[
             "the IOMMU translates 39 bits, up to 0x8000000000",
             "Give the guest less memory",
         ],
-        kernels: ALL,
-    },
+    ),
 ];
 
+const BOUND_TO_I915: &[&str] = &["its driver is i915", "driverctl set-override 0000:00:02.0 vfio-pci"];
 const IN_USE: &[Case] = &[
-    Case {
-        name: "in-use",
-        code: 1,
-        words: &["its driver is i915", "driverctl set-override 0000:00:02.0 vfio-pci"],
-        kernels: ALL,
-    },
-    Case {
-        name: "run",
-        code: 1,
-        words: &["its driver is i915", "driverctl set-override 0000:00:02.0 vfio-pci"],
-        kernels: ALL,
-    },
-    Case {
-        name: "given",
-        code: 0,
-        words: &["etc/igd-opregion"],
-        kernels: ALL,
-    },
+    always("in-use", 1, BOUND_TO_I915),
+    always("run", 1, BOUND_TO_I915),
+    always("given", 0, &["etc/igd-opregion"]),
 ];
 
 /// Every scenario, in the order in which they run in their machines: the last leaves its machine altered.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::super::scenarios::{Boot, Device, IOMMU_BITS, Kernel};
+use super::super::scenarios::{Boot, Device, Kernel, PLAIN};
 use super::matrix::{WITH_ROM, WITHOUT_ROM};
 
 const fn device(profile: &'static str) -> Device {
@@ -28,11 +28,8 @@ const fn boot(name: &'static str, devices: &'static [Device]) -> Boot {
         kernel: Some(Kernel::Stock),
         devices,
         memory_mib: 2048,
-        iommu_bits: IOMMU_BITS,
-        has_driver: false,
-        has_guest: false,
-        tests: &[],
         limit: Duration::from_secs(900),
+        ..PLAIN
     }
 }
 
