@@ -27,11 +27,33 @@ const FLR_CAPABLE: u32 = 1 << 28;
 /// Initiate function level reset: a bit of the upper byte of device control, reads as zero.
 pub(crate) const INITIATE_FLR: u8 = 0x80;
 
-/// Error reporting, relaxed ordering, payload size, no snoop and read request size: what every endpoint has.
-const DEVICE_CONTROL_BASE: u16 = 0x78ff;
-const EXTENDED_TAG: u16 = 1 << 8;
-const PHANTOM_FUNCTIONS: u16 = 1 << 9;
-const AUX_POWER: u16 = 1 << 10;
+/// Error reporting, relaxed ordering, payload size, auxiliary power, no snoop and read request size: what every endpoint
+/// has.
+const DEVICE_CONTROL_BASE: u16 = 0x7cff;
+/// Bits of device control that are there with any of these device capabilities.
+const DEVICE_CONTROL_GROUPS: [(u32, u16); 2] = [
+    // Extended tags.
+    (1 << 5, 1 << 8),
+    // Phantom functions.
+    (0b11 << 3, 1 << 9),
+];
+/// The same of device control 2. What has no capability, as atomic operations and ID-based ordering of a requester, may
+/// be read-only.
+const DEVICE_CONTROL_2_GROUPS: [(u32, u16); 7] = [
+    // Completion timeout.
+    (0xf, 0xf),
+    (1 << 4, 1 << 4),
+    // ARI forwarding.
+    (1 << 5, 1 << 5),
+    // Latency tolerance reporting.
+    (1 << 11, 1 << 10),
+    // 10-bit tags of a requester.
+    (1 << 17, 1 << 12),
+    // Optimized buffer flush and fill.
+    (0b11 << 18, 0b11 << 13),
+    // Blocking of end-end TLP prefixes.
+    (1 << 21, 1 << 15),
+];
 const DEVICE_STATUS_W1C: u16 = 0x000f;
 /// ASPM, read completion boundary, common clock, extended sync, clock power management.
 const LINK_CONTROL_WRITABLE: u16 = 0x01cb;
@@ -101,17 +123,7 @@ pub(crate) fn install<const N: usize>(registers: &mut Registers<N>, at: u16, rul
         }
         return;
     }
-    let device = registers.u32(at + DEVICE_CAPABILITIES);
-    let mut control = DEVICE_CONTROL_BASE;
-    for (capable, bits) in [
-        (device >> 5 & 1 != 0, EXTENDED_TAG),
-        (device >> 3 & 3 != 0, PHANTOM_FUNCTIONS),
-        (true, AUX_POWER),
-    ] {
-        if capable {
-            control |= bits;
-        }
-    }
+    let control = DEVICE_CONTROL_BASE | controls(registers.u32(at + DEVICE_CAPABILITIES), &DEVICE_CONTROL_GROUPS);
     registers.set_writable(at + DEVICE_CONTROL, &control.to_le_bytes());
     registers.set_w1c(at + DEVICE_STATUS, &DEVICE_STATUS_W1C.to_le_bytes());
     registers.clear_volatile(at + DEVICE_STATUS, 2);
@@ -120,25 +132,15 @@ pub(crate) fn install<const N: usize>(registers: &mut Registers<N>, at: u16, rul
         registers.set_writable(at + LINK_CONTROL, &LINK_CONTROL_WRITABLE.to_le_bytes());
     }
     if version_2 {
-        // Each group of control bits exists if its capability does.
-        let device = registers.u32(at + DEVICE_CAPABILITIES_2);
-        let mut control = 0_u16;
-        for (capable, bits) in [
-            (device & 0xf != 0, 0x000f),
-            (device >> 4 & 1 != 0, 0x0010),
-            (device >> 5 & 1 != 0, 0x0020),
-            (device >> 6 & 7 != 0, 0x0040),
-            (device >> 8 & 3 != 0, 0x0300),
-            (device >> 11 & 1 != 0, 0x0400),
-            (device >> 18 & 3 != 0, 0x6000),
-            (device >> 21 & 1 != 0, 0x8000),
-        ] {
-            if capable {
-                control |= bits;
-            }
-        }
+        let control = controls(registers.u32(at + DEVICE_CAPABILITIES_2), &DEVICE_CONTROL_2_GROUPS);
         registers.set_writable(at + DEVICE_CONTROL_2, &control.to_le_bytes());
     }
+}
+
+/// The control bits that are there with these capabilities.
+fn controls(capabilities: u32, groups: &[(u32, u16)]) -> u16 {
+    let there = groups.iter().filter(|(capability, _)| capabilities & capability != 0);
+    there.fold(0, |all, (_, control)| all | control)
 }
 
 /// Whether the function can be reset by its device control register.
