@@ -395,6 +395,12 @@ mod tests {
             wide.decode((1 << 39) - 0x4000, &narrow_machine),
             Some((1 << 39) - 0x4000)
         );
+        let small_machine = DecodeLimits {
+            memory_last: 0x7fff_ffff,
+            ..limits
+        };
+        assert_eq!(narrow.decode(0x8000_0000, &small_machine), None);
+        assert_eq!(narrow.decode(0x7fff_f000, &small_machine), Some(0x7fff_f000));
         let io = Bar::new(BarKind::Io, 0x40).unwrap();
         assert_eq!(io.decode(0xffc1, &limits), Some(0xffc0));
         assert_eq!(io.decode(0x1_0001, &limits), None);
