@@ -59,8 +59,8 @@ pub const RESERVED_POINTER: u64 = 0x0dc8;
 /// `DBUF_CTL` of the display buffer slices S1 to S4: 32 bits each, bit 31 request, bit 30 state.
 pub const DBUF_CTL: [u64; 4] = [0x4_5008, 0x4_4fe8, 0x4_4300, 0x4_4304];
 
-/// Type of the vfio regions with the OpRegion and the bridges: a vendor's own, of Intel.
-pub const VFIO_REGION_TYPE: u32 = 0x8000_0000 | VENDOR_INTEL as u32;
+/// Type of the vfio regions with the OpRegion and the bridges: a vendor's own (bit 31), of Intel.
+pub const VFIO_REGION_TYPE: u32 = 0x8000_8086;
 /// Subtype of the vfio region with the OpRegion.
 pub const VFIO_SUBTYPE_OPREGION: u32 = 1;
 /// Subtype of the vfio region with the configuration space of 00:00.0.

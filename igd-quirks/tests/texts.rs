@@ -2,6 +2,7 @@
 //! What the crate tells a person: each case in words of its own, and the words that matter in it.
 
 use igd_quirks::bridges::{MachineKind, WayOut};
+use igd_quirks::facts::{Chipset, Extent, Firmware, Slot};
 use igd_quirks::vga::VgaClaim;
 
 #[test]
@@ -38,4 +39,34 @@ fn what_the_claim_on_vga_means() {
         let claim = VgaClaim::new(class, is_disabled);
         assert!(claim.consequence().contains(words), "{claim:?}");
     }
+}
+
+#[test]
+fn what_a_machine_is_made_of() {
+    let chipsets = [Chipset::I440Fx, Chipset::Q35, Chipset::Bare].map(|it| it.to_string());
+    assert_eq!(chipsets, ["i440FX", "Q35", "no particular chipset"]);
+    for (slot, words) in [
+        (Slot::Empty, "nothing"),
+        (Slot::Bridge, "chipset's own bridge"),
+        (Slot::MadeForGraphics, "made for graphics"),
+        (Slot::Other, "no such bridge"),
+    ] {
+        assert!(slot.to_string().contains(words), "{slot:?}");
+    }
+    for (firmware, words) in [
+        (Firmware::SeaBios, "SeaBIOS"),
+        (Firmware::Ovmf, "OVMF without"),
+        (Firmware::OvmfWithIgdDriver, "OVMF with an IGD driver"),
+        (Firmware::DirectKernel, "no firmware"),
+        (Firmware::Unknown, "unknown"),
+    ] {
+        assert!(firmware.to_string().contains(words), "{firmware:?}");
+    }
+}
+
+#[test]
+fn where_a_range_ends() {
+    let show = |start, len| Extent { start, len }.to_string();
+    assert_eq!(show(0x1000, 0x200), "0x1000-0x11ff");
+    assert_eq!(show(0, 0), "0x0, empty");
 }

@@ -183,6 +183,7 @@ mod tests {
         assert_eq!("0011 00*18446744073709551615".parse::<Bytes<4>>(), too_long(usize::MAX));
         assert_eq!("0011223344".parse::<Bytes<4>>(), too_long(5));
         assert_eq!(Bytes::<4>::new([0; 5]), too_long(5));
+        assert_eq!("0011 00*2".parse(), Bytes::<4>::new([0, 0x11, 0, 0]));
     }
 
     #[test]

@@ -85,13 +85,15 @@ mod tests {
         // The end of the chain is not read as a capability, whatever stands at 0.
         config[..4].copy_from_slice(&[0x03, 0x00, 0x00, 0x00]);
         config[0x100..0x104].copy_from_slice(&[0x0d, 0x00, 0x41, 0x18]);
-        config[0x184..0x188].copy_from_slice(&[0x03, 0x00, 0x01, 0x00]);
+        config[0x184..0x188].copy_from_slice(&[0x0b, 0x00, 0x01, 0x20]);
+        config[0x200..0x204].copy_from_slice(&[0x10, 0x00, 0x01, 0x30]);
+        config[0x300..0x304].copy_from_slice(&[0x03, 0x00, 0x01, 0x00]);
         let mut facts = HostFacts::default();
         facts.device.config = ConfigBytes::new(config.clone()).unwrap();
         facts.device.opregion = Some(OpRegionBytes::new(vec![0x41; 0x1c10]).unwrap());
         facts.redact();
 
-        config[0x188..0x190].fill(0);
+        config[0x304..0x30c].fill(0);
         assert_eq!(facts.device.config[..], config);
         let opregion = facts.device.opregion.unwrap();
         for (at, byte) in opregion.iter().enumerate() {
