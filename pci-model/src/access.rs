@@ -96,3 +96,22 @@ impl ConfigAccess {
         self.offset < end && start < self.end()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_do_not_overlap() {
+        let word = ConfigAccess::new(0x10, Width::Word).unwrap();
+        for (start, end, expected) in [
+            (0x0f, 0x10, false),
+            (0x0f, 0x11, true),
+            (0x11, 0x12, true),
+            (0x12, 0x14, false),
+            (0x00, 0x40, true),
+        ] {
+            assert_eq!(word.overlaps(start, end), expected, "{start:#x}..{end:#x}");
+        }
+    }
+}

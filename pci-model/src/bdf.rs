@@ -121,6 +121,7 @@ mod tests {
         for bits in 0..=u16::MAX {
             let bdf = Bdf::from_bits(bits);
             assert_eq!(bdf.to_string().parse(), Ok(bdf));
+            assert_eq!(std::format!("{bdf:?}"), bdf.to_string());
             assert_eq!(Bdf::new(bdf.bus(), bdf.device(), bdf.function()), Some(bdf));
         }
     }

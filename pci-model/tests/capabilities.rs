@@ -308,3 +308,48 @@ fn pending_and_mask_bits_are_as_many_as_vectors() {
         }
     }
 }
+
+#[test]
+fn a_capability_may_end_where_the_space_does() {
+    let power = PowerManagement {
+        pmc: 0,
+        no_soft_reset: true,
+    };
+    for (offset, is_there) in [(0xf8_u8, true), (0xfc, false)] {
+        let mut image = [0; 256];
+        image[0x06] = 0x10;
+        image[0x34] = offset;
+        image[usize::from(offset)] = 0x01;
+        let mut function = FunctionBuilder::from_image(&image).build().unwrap();
+        let _ = write(&mut function, 0xfc, 2, 3);
+        assert_eq!(function.power_state() == PowerState::D3Hot, is_there, "{offset:#x}");
+    }
+    let builder = FunctionBuilder::<256>::from_image(&[0; 256]);
+    assert!(builder.capability_at(0xf8, Capability::PowerManagement(power)).is_ok());
+}
+
+#[test]
+fn a_place_that_two_capabilities_of_an_image_share_is_taken() {
+    let mut image = [0; 256];
+    image[0x06] = 0x10;
+    image[0x34] = 0x40;
+    image[0x40..0x44].copy_from_slice(&[0x05, 0x44, 0x80, 1]);
+    image[0x44] = 0x42;
+    let builder = FunctionBuilder::from_image(&image);
+    let other = Capability::Other(0x42, &[0; 2]);
+    for (offset, is_free) in [(0x40, false), (0x44, false), (0x48, false), (0x54, false), (0x58, true)] {
+        assert_eq!(
+            builder.clone().capability_at(offset, other).is_ok(),
+            is_free,
+            "{offset:#x}"
+        );
+    }
+}
+
+#[test]
+fn a_function_knows_its_rules() {
+    for rules in [Rules::Specification, Rules::Qemu7, Rules::Qemu11] {
+        let builder = FunctionBuilder::<256>::from_image(&[0; 256]).rules(rules);
+        assert_eq!(builder.build().unwrap().rules(), rules);
+    }
+}

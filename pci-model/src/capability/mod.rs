@@ -185,9 +185,8 @@ pub(crate) struct Known {
 pub(crate) fn occupied<const N: usize>(image: &[u8; N]) -> u64 {
     let registers = Registers::from_image(image);
     capabilities(image).fold(0, |bits, CapabilityHeader { id, offset }| {
-        let (first, length) = (offset >> 2, length(&registers, id, offset.into()));
-        let dwords = length.div_ceil(4).min(64 - u16::from(first));
-        bits | (u64::MAX >> (64 - dwords)) << first
+        let dwords = length(&registers, id, offset.into()).div_ceil(4).min(64);
+        bits | (u64::MAX >> (64 - dwords)) << (offset >> 2)
     })
 }
 
@@ -320,6 +319,25 @@ mod tests {
     }
 
     #[test]
+    fn broken_extended_lists_end() {
+        let offsets = |first: u32, second: (usize, u32)| {
+            let mut config = [0_u8; 4096];
+            config[0x100..0x104].copy_from_slice(&first.to_le_bytes());
+            config[second.0..second.0 + 4].copy_from_slice(&second.1.to_le_bytes());
+            extended_capabilities(&config).map(|c| c.offset).collect::<Vec<_>>()
+        };
+        assert_eq!(offsets(0x1401_0001, (0x140, 0x0001_0002)), [0x100, 0x140]);
+        assert_eq!(
+            offsets(0x0fc1_0001, (0xfc, 0x0001_0002)),
+            [0x100],
+            "into conventional space"
+        );
+        assert_eq!(offsets(0x1401_0001, (0x140, 0)), [0x100], "zeros");
+        assert_eq!(offsets(0x1401_0001, (0x140, u32::MAX)), [0x100], "ones");
+        assert_eq!(offsets(0, (0x140, 0x0001_0002)), [0_u16; 0], "no list");
+    }
+
+    #[test]
     fn extended_lists_are_bounded_and_can_be_hidden() {
         let mut config = [0_u8; 4096];
         let mut put = |at: usize, value: u32| config[at..at + 4].copy_from_slice(&value.to_le_bytes());
@@ -336,6 +354,8 @@ mod tests {
         }
         config[0x203] = 0;
         assert_eq!(ids(&config), [1, 0xf, 0x10]);
+        let versions: Vec<_> = extended_capabilities(&config).map(|c| c.version).collect();
+        assert_eq!(versions, [1, 1, 2]);
         assert!(hide_extended_capability(&mut config, 0x140));
         assert_eq!(ids(&config), [1, 0x10]);
         assert!(hide_extended_capability(&mut config, 0x100));
