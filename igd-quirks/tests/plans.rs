@@ -171,6 +171,14 @@ fn identity_lays_ram_around_the_hosts_address() {
 }
 
 #[test]
+fn a_machine_without_high_memory_gets_none() {
+    let mut facts = facts(RPL);
+    (facts.machine.ram.below_4g, facts.machine.ram.above_4g) = (0x8000_0000, 0);
+    let plan = native(&facts, "addr=2,romfile=r", Provisioning::Identity).unwrap();
+    assert_eq!(plan.memory.ram, [Extent::new(0, 0x8000_0000)]);
+}
+
+#[test]
 fn identity_is_refused_where_the_address_is_taken() {
     let mut hole = facts(RPL);
     (hole.machine.ram.below_4g, hole.machine.mmio_start) = (0x4000_0000, 0x5000_0000);
@@ -207,6 +215,16 @@ fn memory_below_4_gib_must_suffice() {
         // 16 MiB for the guest, 60 MiB of stolen memory, and the OpRegion on the MiB above.
         let plan = native(&facts, "addr=2,romfile=r,x-igd-gms=0xfe", provisioning);
         assert_eq!(plan.unwrap().memory.stolen.unwrap().size, 60 << 20);
+    }
+    // To the page: 16 MiB, 64 MiB and five pages.
+    for (below_4g, codes) in [(0x500_4fff, &[Code::Memory][..]), (0x500_5000, &[]), (0x500_5fff, &[])] {
+        let mut facts = facts.clone();
+        facts.machine.ram.below_4g = below_4g;
+        assert_eq!(
+            refusals(&facts, "addr=2,romfile=r", Provisioning::FwCfg),
+            codes,
+            "{below_4g:#x}"
+        );
     }
     let refusal = native(&facts, "addr=2,romfile=r", Provisioning::Direct)
         .unwrap_err()

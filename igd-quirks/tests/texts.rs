@@ -3,6 +3,7 @@
 
 use igd_quirks::bridges::{MachineKind, WayOut};
 use igd_quirks::facts::{Chipset, Extent, Firmware, Slot};
+use igd_quirks::plan::Mode;
 use igd_quirks::vga::VgaClaim;
 
 #[test]
@@ -69,4 +70,10 @@ fn where_a_range_ends() {
     let show = |start, len| Extent { start, len }.to_string();
     assert_eq!(show(0x1000, 0x200), "0x1000-0x11ff");
     assert_eq!(show(0, 0), "0x0, empty");
+}
+
+#[test]
+fn modes_have_the_names_of_options() {
+    let modes = [Mode::Legacy, Mode::Upt, Mode::Untouched].map(|mode| mode.to_string());
+    assert_eq!(modes, ["legacy", "upt", "untouched"]);
 }

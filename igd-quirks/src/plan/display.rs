@@ -95,3 +95,29 @@ fn wrap(f: &mut fmt::Formatter<'_>, text: &str, indent: usize) -> fmt::Result {
     }
     f.write_str("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::format;
+    use std::string::{String, ToString};
+
+    struct Wrapped<'a>(&'a str, usize);
+
+    impl fmt::Display for Wrapped<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            wrap(f, self.0, self.1)
+        }
+    }
+
+    #[test]
+    fn a_line_may_be_as_long_as_the_width() {
+        let word = |len| String::from_utf8(std::vec![b'x'; len]).unwrap();
+        for (second, separator) in [(WIDTH - 16, " "), (WIDTH - 15, "\n     ")] {
+            let text = format!("{} {}", word(10), word(second));
+            let expected = format!("{}{separator}{}\n", word(10), word(second));
+            assert_eq!(Wrapped(&text, 5).to_string(), expected);
+        }
+    }
+}
