@@ -114,4 +114,16 @@ mod tests {
             assert_eq!(word.overlaps(start, end), expected, "{start:#x}..{end:#x}");
         }
     }
+
+    #[test]
+    fn an_aligned_access_lies_within_one_dword() {
+        for (width, aligned) in [
+            (Width::Byte, [true; 4]),
+            (Width::Word, [true, false, true, false]),
+            (Width::Dword, [true, false, false, false]),
+        ] {
+            let found = [0x40, 0x41, 0x42, 0x43].map(|offset| ConfigAccess::new(offset, width).unwrap().is_aligned());
+            assert_eq!(found, aligned, "{width:?}");
+        }
+    }
 }

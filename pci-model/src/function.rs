@@ -529,3 +529,54 @@ fn header<const N: usize>(registers: &mut Registers<N>, is_bridge: bool) {
     registers.clear_volatile(type1::BUS_NUMBERS, 0x18);
     registers.clear_volatile(type1::BRIDGE_CONTROL, 2);
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::Width;
+    use std::vec::Vec;
+
+    #[test]
+    fn hooks_are_on_the_dwords_that_are_touched() {
+        for (offset, length, dwords) in [
+            (0x04, 4, 1..=1),
+            (0x10, 8, 4..=5),
+            (0x42, 0x18, 16..=22),
+            (0x44, 0, 17..=17),
+            (0xfe, 2, 63..=63),
+            (0xfc, 0x18, 63..=63),
+        ] {
+            let mut hooks = [Hook::None; HOOKS];
+            hook(&mut hooks, offset, length, Hook::Command);
+            let hooked: Vec<usize> = (0..HOOKS).filter(|dword| hooks[*dword] == Hook::Command).collect();
+            assert_eq!(
+                hooked,
+                dwords.clone().collect::<Vec<_>>(),
+                "{length} bytes at {offset:#x}"
+            );
+            hook(&mut hooks, offset, length, Hook::Bar(0));
+            assert!(dwords.into_iter().all(|dword| hooks[dword] == Hook::Other));
+        }
+    }
+
+    /// The short way is for an access within one dword that has another behind it.
+    #[test]
+    fn what_has_to_be_looked_at_closely() {
+        let function = crate::FunctionBuilder::<256>::from_image(&[0; 256]).build().unwrap();
+        for (offset, width, hook) in [
+            (0x04, Width::Dword, Hook::Command),
+            (0x07, Width::Byte, Hook::Command),
+            (0x0c, Width::Byte, Hook::None),
+            (0x43, Width::Byte, Hook::None),
+            (0x43, Width::Word, Hook::Other),
+            (0xf8, Width::Dword, Hook::None),
+            (0xfc, Width::Dword, Hook::None),
+            (0xfe, Width::Word, Hook::Other),
+            (0xfff, Width::Byte, Hook::Other),
+        ] {
+            let at = ConfigAccess::new(offset, width).unwrap();
+            assert_eq!(function.hook_of(at), hook, "{at:?}");
+        }
+    }
+}

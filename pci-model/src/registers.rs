@@ -345,6 +345,38 @@ mod tests {
     }
 
     #[test]
+    fn bits_that_become_storage_are_no_longer_reset() {
+        let mut registers = Registers::<256>::new();
+        registers.set_writable(0x40, &[0xff; 2]);
+        registers.set_storage(0x40, &[0x0f, 0xf0]);
+        registers.write(ConfigAccess::new(0x40, Width::Word).unwrap(), 0xffff);
+        registers.reset();
+        assert_eq!(registers.u16(0x40), 0xf00f);
+    }
+
+    #[test]
+    fn bits_that_one_clears_are_told_by_access() {
+        let mut registers = Registers::<256>::new();
+        registers.set_w1c(0x40, &[0x81, 0x00, 0x18, 0xff]);
+        let told = |offset, width| registers.w1c(ConfigAccess::new(offset, width).unwrap());
+        assert_eq!(told(0x40, Width::Dword), 0xff18_0081);
+        assert_eq!(told(0x42, Width::Word), 0xff18);
+        assert_eq!(told(0x43, Width::Dword), 0xff);
+        assert_eq!((told(0x40, Width::Byte), told(0x41, Width::Byte)), (0x81, 0));
+        assert_eq!(told(0xfe, Width::Dword), 0, "beyond the end there is nothing");
+    }
+
+    #[test]
+    fn what_a_reset_restores_can_be_cleared_for_good() {
+        let mut registers = Registers::<256>::from_image(&[0xff; 256]);
+        registers.set_writable(0x40, &[0x0f; 4]);
+        registers.clear_volatile(0x41, 2);
+        assert_eq!(registers.u32(0x40), 0xfff0_f0ff);
+        registers.reset();
+        assert_eq!(registers.u32(0x40), 0xfff0_f0ff);
+    }
+
+    #[test]
     fn restoring_names_the_byte_that_cannot_be() {
         let mut registers = Registers::<256>::new();
         registers.set_writable(0x40, &[0x0f]);

@@ -145,7 +145,7 @@ fn a_reset_of_the_bus_resets_every_function() {
         bus.insert(bdf(device, 0), numbered(device.into())).unwrap();
         place(&mut bus, bdf(device, 0), 0x10, 0xe000_0000);
     }
-    place(&mut bus, bdf(1, 0), 0x04, 2);
+    place(&mut bus, bdf(1, 0), 0x04, 6);
     place(&mut bus, bdf(2, 0), 0x04, 4);
     assert_eq!(bus.reset(), Effects::BAR_MAP | Effects::BUS_MASTER);
     assert!(

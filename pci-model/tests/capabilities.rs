@@ -353,3 +353,33 @@ fn a_function_knows_its_rules() {
         assert_eq!(builder.build().unwrap().rules(), rules);
     }
 }
+
+#[test]
+fn what_software_left_in_an_image_is_dropped() {
+    let mut image = [0; 256];
+    image[0x04..0x08].copy_from_slice(&[0x47, 0x05, 0x18, 0xf9]);
+    image[0x34] = 0x40;
+    for (at, bytes) in [
+        (0x40, &[0x01, 0x50, 0, 0xf8, 0x0b, 0x81][..]),
+        (0x50, &[0x05, 0x70, 0xf7, 0x01]),
+        (0x54, &[0xff; 0x14]),
+        (0x70, &[0x11, 0x80, 0x07, 0xc0]),
+        (0x80, &[0x10, 0x00, 0x92, 0x00]),
+        (0x88, &[0xff, 0x7f, 0x0f, 0x00]),
+    ] {
+        image[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    let mut function: Function<256> = FunctionBuilder::from_image(&image).build().unwrap();
+    for when in ["at first", "after a reset"] {
+        let registers = function.registers();
+        // What is not software's stays: parity response, the list, and what the capabilities say of themselves.
+        assert_eq!((registers.u16(0x04), registers.u16(0x06)), (0x0040, 0x0010), "{when}");
+        assert_eq!((registers.u16(0x42), registers.u16(0x44)), (0xf800, 0x0008), "{when}");
+        assert_eq!(registers.u16(0x52), 0x0186, "{when}");
+        assert_eq!((registers.u32(0x54), registers.u32(0x58)), (3, 0), "{when}");
+        assert_eq!(registers.u16(0x5c), 0, "{when}");
+        assert_eq!(registers.u16(0x72), 0x0007, "{when}");
+        assert_eq!(registers.u16(0x8a), 0, "{when}");
+        let _ = function.reset();
+    }
+}

@@ -174,6 +174,17 @@ fn a_write_over_two_registers_changes_what_is_the_devices() {
     }
 }
 
+/// Where a device has an error to report, a write beside it must not clear that error.
+#[test]
+fn errors_of_the_device_survive_a_write_beside_them() {
+    let mut function = passthrough::<256>(false);
+    function.emulate(0x06, &[0x00, 0xf0]);
+    function.backend_mut().0[0x07] = 0xf9;
+    let (_, forward) = function.write(access(0x06, 2), 0);
+    assert_eq!(forward.map(|forward| function.forward(forward)), Some(Ok(())));
+    assert_eq!(function.backend_mut().0[0x07], 0, "no one is written");
+}
+
 #[test]
 fn the_shadow_follows_a_reset_of_the_device() {
     let mut function = passthrough::<256>(false);

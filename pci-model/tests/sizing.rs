@@ -256,3 +256,24 @@ fn a_register_without_a_bar_has_no_size() {
         assert_eq!(read(&mut function, 0x1c), 0xffff_fffe);
     }
 }
+
+#[test]
+fn a_move_by_any_way_is_told() {
+    let narrow = |size| Bar::new(BarKind::Memory32 { prefetchable: false }, size).unwrap();
+    let mut function = FunctionBuilder::<256>::new(Identity::default())
+        .bar(0, narrow(0x1000))
+        .and_then(|builder| builder.bar(1, narrow(0x1000)))
+        .and_then(FunctionBuilder::build)
+        .unwrap();
+    write(&mut function, 0x10, 0xe000_0000);
+    write(&mut function, 0x14, 0xe001_0000);
+    write(&mut function, 0x04, 2);
+    let before = function.state();
+    let map = function.bar_map();
+    let over_both = at(0x12, Width::Dword);
+    assert_eq!(function.config_write(over_both, 0x0000_e100), Effects::BAR_MAP);
+    assert_eq!(function.bar_map().get(0).unwrap().start(), 0xe100_0000);
+    assert_eq!(function.restore(&before), Ok(Effects::BAR_MAP));
+    assert_eq!(function.bar_map(), map);
+    assert_eq!(function.restore(&before), Ok(Effects::empty()));
+}
