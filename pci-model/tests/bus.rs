@@ -174,6 +174,40 @@ fn an_access_belongs_to_the_function_in_which_it_begins() {
     );
 }
 
+#[test]
+fn an_unaligned_write_has_the_effects_of_its_pieces() {
+    let write = |rules, offset: u64, data: &[u8]| {
+        let mut bus: Bus<Function<4096>, 2> = Bus::new(0);
+        bus.insert(bdf(2, 0), display(rules).build().unwrap()).unwrap();
+        let done = Ecam::new(rules).write(0x1_0000 + offset, data, &mut bus);
+        (done.function, done.effects)
+    };
+    let display = Some(bdf(2, 0));
+    for (offset, data, effects) in [
+        (0x03, &[0x00, 0x04][..], Effects::BUS_MASTER),
+        (0x03, &[0x00, 0x00], Effects::empty()),
+        // Two pieces of an MSI address, each with the same effect.
+        (0xb1, &[0x10, 0xe0], Effects::MSI),
+        (0xaf, &[0x00, 0x00, 0x10, 0xe0], Effects::MSI),
+    ] {
+        assert_eq!(
+            write(Rules::Specification, offset, data),
+            (display, effects),
+            "{offset:#x}"
+        );
+        assert_eq!(
+            write(Rules::Qemu11, offset, data),
+            (None, Effects::empty()),
+            "{offset:#x}"
+        );
+    }
+    assert_eq!(
+        write(Rules::Specification, 0x10_0001, &[0; 2]),
+        (None, Effects::empty()),
+        "nobody"
+    );
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Insert(u16),

@@ -8,7 +8,7 @@
 
 use pci_model::{
     Capability, ConfigAccess, ConfigSpace, Effects, Function, FunctionBuilder, Identity, Msi, MsiDelivery, MsiMessage,
-    Msix, MsixControl, MsixDelivery, MsixError, MsixTable, Width,
+    Msix, MsixControl, MsixDelivery, MsixError, MsixTable, Rules, Width,
 };
 use proptest::prelude::*;
 
@@ -105,6 +105,71 @@ fn a_masked_msi_vector_waits() {
     assert_eq!(write(&mut f, 0x42, 2, 0x0021), Effects::MSI);
     assert_eq!(f.take_pending_msi(), Some(message(1)));
     assert_eq!(read(&mut f, 0x54, 4), 0);
+}
+
+#[test]
+fn a_vector_that_is_raised_again_is_pending_once() {
+    for (wide, mask, pending) in [(false, 0x4c, 0x50), (true, 0x50, 0x54)] {
+        let mut f = function(Capability::Msi(Msi::new(2, wide, true).unwrap()));
+        let _ = write(&mut f, 0x42, 2, 0x0011);
+        let _ = write(&mut f, mask, 4, 2);
+        for _ in 0..2 {
+            assert_eq!(f.fire_msi(1), MsiDelivery::Held);
+            assert_eq!(read(&mut f, pending, 4), 2);
+        }
+        assert_eq!(f.reset(), Effects::MSI);
+        assert_eq!(read(&mut f, pending, 4), 0, "a reset forgets it");
+    }
+}
+
+#[test]
+fn pending_vectors_are_restored_if_there_are_such() {
+    for (wide, pending) in [(false, 0x50), (true, 0x54)] {
+        let mut f = function(Capability::Msi(Msi::new(4, wide, true).unwrap()));
+        let fresh = f.state();
+        for (offset, bits, is_possible) in [
+            (pending, 0x0f_u8, true),
+            (pending, 0x10, false),
+            (pending + 1, 0x01, false),
+            (pending + 3, 0x80, false),
+            (pending + 4, 0x01, false),
+        ] {
+            let mut state = fresh.clone();
+            state.config[offset] = bits;
+            let expected = is_possible.then_some(Effects::MSI);
+            assert_eq!(f.restore(&state).ok(), expected, "{bits:#x} at {offset:#x}");
+            assert!(f.restore(&fresh).is_ok());
+        }
+    }
+    let mut f = function(Capability::Msi(Msi::new(4, true, false).unwrap()));
+    let mut state = f.state();
+    state.config[0x54] = 1;
+    assert!(f.restore(&state).is_err(), "nothing can be pending without masks");
+}
+
+#[test]
+fn qemu_limits_vectors_only_while_msi_is_enabled() {
+    for (rules, control, expected) in [
+        (Rules::Specification, 0x0000, 0x0002),
+        (Rules::Specification, 0x0010, 0x0012),
+        (Rules::Specification, 0x0020, 0x0012),
+        (Rules::Specification, 0x0070, 0x0012),
+        (Rules::Specification, 0x0071, 0x0013),
+        (Rules::Qemu11, 0x0000, 0x0002),
+        (Rules::Qemu11, 0x0011, 0x0013),
+        (Rules::Qemu11, 0x0021, 0x0013),
+        (Rules::Qemu11, 0x0071, 0x0013),
+        (Rules::Qemu11, 0x0020, 0x0022),
+        (Rules::Qemu11, 0x0070, 0x0072),
+    ] {
+        let mut f = FunctionBuilder::<256>::new(Identity::default())
+            .rules(rules)
+            .capability(Capability::Msi(Msi::new(2, false, false).unwrap()))
+            .and_then(FunctionBuilder::build)
+            .unwrap();
+        let _ = write(&mut f, 0x42, 2, control);
+        assert_eq!(read(&mut f, 0x42, 2), expected, "{rules:?} {control:#x}");
+    }
 }
 
 #[derive(Clone, Debug)]
