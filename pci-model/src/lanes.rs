@@ -125,6 +125,19 @@ mod tests {
     }
 
     #[test]
+    fn an_access_that_is_one_piece_has_a_width() {
+        for (offset, expected) in [
+            (0, [Some(Width::Byte), Some(Width::Word), Some(Width::Dword)]),
+            (1, [Some(Width::Byte), None, None]),
+            (2, [Some(Width::Byte), Some(Width::Word), None]),
+            (3, [Some(Width::Byte), None, None]),
+        ] {
+            assert_eq!([1, 2, 4].map(|len| aligned(offset, len)), expected, "{offset}");
+            assert_eq!([0, 3, 8].map(|len| aligned(offset, len)), [None; 3], "{offset}");
+        }
+    }
+
+    #[test]
     fn refusal_is_for_unaligned_accesses() {
         let refuse = |offset, len| refused(offset, len, Unaligned::Refuse);
         assert!(refuse(1, 2) && refuse(2, 4) && refuse(4, 3) && refuse(2, 8) && refuse(0, 0));
