@@ -7,6 +7,7 @@ use crate::rules::Unaligned;
 /// Bytes at an offset, for reading into or writing from.
 pub(crate) trait Bytes: Sized {
     fn len(&self) -> usize;
+    /// The first `at` bytes, or what there is, and the rest.
     fn split(self, at: usize) -> (Self, Self);
 }
 
@@ -64,11 +65,7 @@ pub(crate) fn whole<B: Bytes + Default>(offset: u16, data: B) -> impl Iterator<I
             return None;
         }
         let aligned = 1_usize << next.trailing_zeros().min(2);
-        let step = match len {
-            1 => 1,
-            2 | 3 => aligned.min(2),
-            _ => aligned,
-        };
+        let step = if len < 4 { aligned.min(2) } else { aligned };
         let (bytes, rest) = rest.split(step);
         let piece = Piece { offset: next, bytes };
         left = rest;

@@ -143,7 +143,7 @@ impl ConfigMechanism {
     fn read_piece(&self, offset: u16, bytes: &mut [u8], bus: &mut impl ConfigRouter) {
         let value = match offset {
             DATA..CONFIG_PORTS => return self.read_data(offset - DATA, bytes, bus),
-            RESET_CONTROL if bytes.len() == 1 => u32::from(self.reset_control),
+            RESET_CONTROL => u32::from(self.reset_control),
             0..DATA if self.rules.is_qemu() => self.address,
             0..DATA => self.address >> (8 * offset),
             _ => u32::MAX,

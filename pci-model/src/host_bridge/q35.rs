@@ -309,7 +309,7 @@ impl Q35 {
         let is_fresh = self.function.registers().changeable(SMBASE) == 0xff;
         let registers = self.function.registers_mut();
         let value = match registers.u8(SMBASE) {
-            SMBASE_QUERY if is_fresh => SMBASE_IN_RAM,
+            SMBASE_QUERY => SMBASE_IN_RAM,
             // QEMU 7 wants the query first.
             _ if is_fresh && self.rules == Rules::Qemu7 => 0,
             value if value & SMBASE_LOCK != 0 => SMBASE_LOCK,
