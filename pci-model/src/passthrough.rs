@@ -124,7 +124,10 @@ impl<B: ConfigBackend, const N: usize> Passthrough<B, N> {
         let config = *self.shadow.registers().bytes();
         self.emulate(spec::BAR0, &[0xff; 24]);
         self.emulate(spec::ROM_BAR, &[0xff; 4]);
+        // Whether there are others is told by the bus of the guest.
         self.emulate(spec::HEADER_TYPE, &[spec::MULTI_FUNCTION]);
+        let layout = self.shadow.registers().u8(spec::HEADER_TYPE) & !spec::MULTI_FUNCTION;
+        self.shadow.registers_mut().set(spec::HEADER_TYPE, &[layout]);
         self.emulate(spec::CAPABILITIES_POINTER, &[0xff]);
         self.emulate(spec::STATUS, &status::CAPABILITIES.to_le_bytes());
         for found in capabilities(&config) {

@@ -106,6 +106,19 @@ fn the_multi_function_bit_at_each_width() {
 }
 
 #[test]
+fn a_function_may_have_the_multi_function_bit_itself() {
+    let mut image = [0; 256];
+    image[0x0e] = 0x80;
+    let mut bus: Bus<Function<256>, 2> = Bus::new(0);
+    let header = |bus: &mut Bus<_, 2>| bus.config_read(bdf(2, 0), at(0x0c, Width::Dword));
+    bus.insert(bdf(2, 0), FunctionBuilder::from_image(&image).build().unwrap())
+        .unwrap();
+    assert_eq!(header(&mut bus), Some(0x80_0000), "as PIIX3 and ICH9 have it");
+    bus.insert(bdf(2, 1), numbered(1)).unwrap();
+    assert_eq!(header(&mut bus), Some(0x80_0000));
+}
+
+#[test]
 fn the_lowest_function_and_bar_win_an_overlap() {
     let mut bus: Bus<Function<256>, 4> = Bus::new(0);
     // Inserted against their order.

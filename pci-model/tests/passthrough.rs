@@ -124,6 +124,15 @@ fn a_rom_that_is_not_passed_through_reads_zero() {
 }
 
 #[test]
+fn other_functions_of_the_host_are_not_those_of_the_guest() {
+    let mut image = image::<256>();
+    image[0x0e] = 0x80;
+    let mut function = Passthrough::<_, 256>::new(Device(image.to_vec()), Ok).unwrap();
+    assert_eq!(function.read(access(0x0e, 1)), Ok(0));
+    assert_eq!(function.shadow().registers().u8(0x0e), 0);
+}
+
+#[test]
 fn bits_that_were_emulated_stay_so() {
     let mut function = passthrough::<256>(false);
     function.emulate(0x44, &[0x0f]);
