@@ -12,6 +12,7 @@ mod common;
 use common::{HOST_ASLS, HOST_BDSM, host, options, put};
 use igd_quirks::device::{BdsmSetup, Redirect};
 use igd_quirks::facts::{Chipset, ConfigBytes, HostFacts, MachineFacts, RamLayout, RomBytes, RomFacts, Slot};
+use igd_quirks::ggc::qemu;
 use igd_quirks::plan::{Code, GttClear, IsaBridgePlan, Mode, Plan, Provisioning, Refusals, TrapOwner, plan};
 use igd_quirks::platform::QemuEra;
 use igd_quirks::policy::Policy;
@@ -452,6 +453,32 @@ fn codes_out_of_range_are_treated_by_version() {
             Ok(ggc) => assert_eq!(result.unwrap().device.ggc, Some(ggc), "{id:04x} {gms}"),
             Err(code) => assert_eq!(codes(&result), [code], "{id:04x} {gms}"),
         }
+    }
+}
+
+/// Up to 9.2, before generation 9; the table's 2 MiB are counted too.
+#[test]
+fn codes_above_512_mib_counted_nothing() {
+    for (generation, code, mib) in [
+        (7, 0x10, 512),
+        (7, 0x11, 0),
+        (8, 0x10, 512),
+        (8, 0x11, 0),
+        (9, 0x11, 544),
+    ] {
+        let ggc = if generation < 8 {
+            code << 3 | 1 << 8
+        } else {
+            code << 8 | 1 << 6
+        };
+        let table = if generation < 8 { 1 } else { 2 };
+        let size = |era| qemu::bdsm_size(era, Some(generation), ggc);
+        assert_eq!(size(QemuEra::V9_2), (mib + table) << 20, "{generation} {code:#x}");
+        assert_eq!(
+            size(QemuEra::V10_0),
+            (u64::from(code) * 32) << 20,
+            "{generation} {code:#x}"
+        );
     }
 }
 

@@ -126,6 +126,23 @@ fn low_bits_of_the_latch_join_the_offset_in_qemu() {
 }
 
 #[test]
+fn a_write_over_two_registers_has_the_effects_of_both() {
+    for rules in [Rules::Qemu7, Rules::Qemu11] {
+        for (latch, value, effects) in [
+            (0x8000_1003, 0x0400, Effects::BUS_MASTER),
+            (0x8000_1003, 0x0000, Effects::empty()),
+            // Two bytes of an MSI address, each with the same effect.
+            (0x8000_10b1, 0xe010, Effects::MSI),
+        ] {
+            let mut m = display_machine(rules);
+            let _ = m.outl(CF8, latch);
+            let done = m.outw(CFC, value);
+            assert_eq!((done.function, done.effects), (Some(bdf(2, 0)), effects), "{latch:#x}");
+        }
+    }
+}
+
+#[test]
 fn a_clear_enable_bit_closes_the_data_ports() {
     for rules in RULES {
         let mut m = pc(rules);

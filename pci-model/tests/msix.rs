@@ -108,6 +108,46 @@ fn a_masked_msi_vector_waits() {
 }
 
 #[test]
+fn a_vector_is_told_with_its_mask() {
+    let mut table = MsixTable::<2>::new();
+    for (offset, value) in [(0x10, 0xfee0_1000_u32), (0x14, 1), (0x18, 0x4123), (0x1c, 0)] {
+        table.write(offset, &value.to_le_bytes());
+    }
+    let message = MsiMessage {
+        address: 0x1_fee0_1000,
+        data: 0x4123,
+    };
+    assert_eq!(table.vector(1), Some((message, false)));
+    let nothing = MsiMessage { address: 0, data: 0 };
+    assert_eq!((table.vector(0), table.vector(2)), (Some((nothing, true)), None));
+}
+
+#[test]
+fn pending_bits_are_read_by_dwords_and_quadwords_within_their_array() {
+    let control = MsixControl {
+        enabled: true,
+        function_mask: true,
+        vectors: 72,
+    };
+    let mut table = MsixTable::<72>::new();
+    for vector in [0, 9, 33, 71] {
+        assert_eq!(table.fire(vector, control), MsixDelivery::Held);
+    }
+    let read = |offset, len: usize| {
+        let mut data = [0x5a; 8];
+        table.read_pending(offset, &mut data[..len]);
+        data
+    };
+    assert_eq!(read(0, 8), [0x01, 0x02, 0, 0, 0x02, 0, 0, 0]);
+    assert_eq!(read(4, 4), [0x02, 0, 0, 0, 0x5a, 0x5a, 0x5a, 0x5a]);
+    assert_eq!(read(8, 8), [0x80, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!((read(16, 8), read(2, 4)[..4] == [0xff; 4]), ([0xff; 8], true));
+    let mut beyond = [0; 8];
+    table.read(72 * 16, &mut beyond);
+    assert_eq!(beyond, [0xff; 8]);
+}
+
+#[test]
 fn a_vector_that_is_raised_again_is_pending_once() {
     for (wide, mask, pending) in [(false, 0x4c, 0x50), (true, 0x50, 0x54)] {
         let mut f = function(Capability::Msi(Msi::new(2, wide, true).unwrap()));

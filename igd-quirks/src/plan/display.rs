@@ -119,5 +119,7 @@ mod tests {
             let expected = format!("{}{separator}{}\n", word(10), word(second));
             assert_eq!(Wrapped(&text, 5).to_string(), expected);
         }
+        let long = word(WIDTH);
+        assert_eq!(Wrapped(&long, 5).to_string(), format!("{long}\n"), "no line before it");
     }
 }
