@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use display::{bar, bdf, display};
 use machine::{CF8, CFC, Machine, display_machine};
 use pci_model::{
-    BarKind, BarRange, BarSpace, Bdf, Bus, BusError, ConfigAccess, ConfigRouter, ConfigSpace, Ecam, Effects, Function,
-    FunctionBuilder, Identity, Rules, Width,
+    BarKind, BarMap, BarRange, BarSpace, Bdf, Bus, BusError, ConfigAccess, ConfigRouter, ConfigSpace, Ecam, Effects,
+    Function, FunctionBuilder, Identity, Rules, Width,
 };
 use proptest::prelude::*;
 
@@ -306,4 +306,47 @@ fn a_bus_of_borrowed_functions() {
     let _ = m.outl(CF8, 0x8000_1804);
     assert_eq!(m.outw(CFC, 4).effects, Effects::BUS_MASTER);
     assert_eq!(function.registers().u16(4), 4);
+}
+
+/// What a function has to do at least.
+struct Plain(u32);
+
+impl ConfigSpace for Plain {
+    fn config_read(&mut self, _: ConfigAccess) -> u32 {
+        self.0
+    }
+
+    fn config_write(&mut self, _: ConfigAccess, value: u32) -> Effects {
+        self.0 = value;
+        Effects::empty()
+    }
+
+    fn reset(&mut self) -> Effects {
+        self.0 = 0;
+        Effects::PIRQ
+    }
+}
+
+#[test]
+fn a_function_is_conventional_and_without_bars_unless_it_says_so() {
+    let plain = Plain(0);
+    assert_eq!((plain.config_size(), plain.bar_map()), (256, BarMap::EMPTY));
+    let mut express: Function<4096> = display(Rules::Specification).build().unwrap();
+    let _ = express.config_write(at(0x10, Width::Dword), 0xe000_0000);
+    let _ = express.config_write(at(0x04, Width::Word), 2);
+    let map = express.bar_map();
+    let mut borrowed = &mut express;
+    assert_eq!((borrowed.config_size(), borrowed.bar_map()), (4096, map));
+    assert!(map != BarMap::EMPTY);
+    assert_eq!(ConfigSpace::reset(&mut borrowed), Effects::BAR_MAP);
+    let mut plain = Plain(7);
+    let mut bus: Bus<&mut Plain, 1> = Bus::new(0);
+    bus.insert(bdf(3, 0), &mut plain).unwrap();
+    assert_eq!(
+        bus.config_write(bdf(3, 0), at(0, Width::Dword), 5),
+        Some(Effects::empty())
+    );
+    assert_eq!(bus.config_read(bdf(3, 0), at(0, Width::Dword)), Some(5));
+    assert_eq!(bus.reset(), Effects::PIRQ);
+    assert_eq!(bus.config_read(bdf(3, 0), at(0, Width::Dword)), Some(0));
 }
