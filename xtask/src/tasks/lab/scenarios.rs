@@ -317,7 +317,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "killed",
-        text: "SIGKILL, and started again at once",
+        text: "SIGKILL, and started again at once; the device is as it was before",
         boot: &MACHINE,
         step: "killed",
         check: Check::Killed,
