@@ -4,6 +4,8 @@
 //! - `mapped/*`: through a mapping of the device, which is what the guest has for all but trapped pages
 //! - `in-process/*`: as one call on a device in this process, which is what is left of a trapped access
 //! - `vfio-user/*`: as one message to a device in another thread, and its answer
+//! - `vfio/*`, `vfio-mapped/*`: as a system call on the kernel's vfio-pci, and through its mapping, for the device that
+//!   `IGD_VFIO` names: `IGD_VFIO=0000:00:02.0 cargo bench -p igd-vmm --bench bar vfio`
 //! - `limit/*`: the same on plain memory
 //!
 //! A dword of the aperture each, and 4 KiB of it.
@@ -19,6 +21,7 @@ use igd_quirks::facts::Extent;
 use igd_sim::server::{DEFAULT_STALL, Listener, serve};
 use igd_sim::{Options, Profile, SimDevice};
 use igd_vmm::backend::sim::SimHost;
+use igd_vmm::backend::vfio::{Mode, VfioDevice};
 use igd_vmm::backend::vfio_user::{DEFAULT_TIMEOUT, VfioUserHost};
 use igd_vmm::backend::{HostDevice, Mapping, RegionKind};
 use vmm_sys_util::tempdir::TempDir;
@@ -80,17 +83,31 @@ fn memory(criterion: &mut Criterion, name: &str, at: *mut u32) {
     group.finish();
 }
 
-fn mapped(criterion: &mut Criterion) {
-    let device = SimHost::new(profile(), &Options::default()).unwrap();
-    enable(&device);
-    let mapping: Mapping = device.map(APERTURE, Extent::new(PAGE, PAGE)).unwrap();
+/// A page of the aperture, mapped, after a look at whether it is the device's.
+fn map(device: &dyn HostDevice) -> (Mapping, *mut u32) {
+    enable(device);
+    let mapping = device.map(APERTURE, Extent::new(PAGE, PAGE)).unwrap();
     let at = with_exposed_provenance::<u32>(usize::try_from(mapping.hva()).unwrap()).cast_mut();
     device.write(APERTURE, PAGE, &0x1abf_ee1d_u32.to_le_bytes()).unwrap();
-    // SAFETY: the page is mapped until the end of this function.
+    // SAFETY: the page is mapped as long as the mapping lives.
     #[expect(unsafe_code, reason = "whether the mapping is the device's memory")]
     let found = unsafe { at.read_volatile() };
     assert_eq!(found, 0x1abf_ee1d);
+    (mapping, at)
+}
+
+fn mapped(criterion: &mut Criterion) {
+    let device = SimHost::new(profile(), &Options::default()).unwrap();
+    let (_mapping, at) = map(&device);
     memory(criterion, "mapped", at);
+}
+
+fn vfio(criterion: &mut Criterion) {
+    let Ok(address) = std::env::var("IGD_VFIO") else { return };
+    let device = VfioDevice::open(address.parse().unwrap(), Mode::Auto, None).unwrap();
+    calls(criterion, "vfio", &device);
+    let (_mapping, at) = map(&device);
+    memory(criterion, "vfio-mapped", at);
 }
 
 fn limit(criterion: &mut Criterion) {
@@ -123,5 +140,5 @@ fn vfio_user(criterion: &mut Criterion) {
     server.join().unwrap().unwrap();
 }
 
-criterion_group!(benches, limit, mapped, in_process, vfio_user);
+criterion_group!(benches, limit, mapped, in_process, vfio_user, vfio);
 criterion_main!(benches);

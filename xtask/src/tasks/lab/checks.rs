@@ -141,6 +141,13 @@ pub(super) fn failures(check: Check, results: &Results<'_>) -> Vec<String> {
             failures
         }
         Check::Cases(cases) => wrong(cases, folder),
+        Check::Times(names) => {
+            let times = times(folder);
+            let missing = names.iter().filter(|name| !times.iter().any(|(is, _)| is == *name));
+            let said = text(&folder.join("bar.txt"));
+            let last = said.trim().lines().last().unwrap_or("nothing");
+            missing.map(|name| format!("no time for {name}, but: {last}")).collect()
+        }
         Check::Tests(names) => names.iter().filter_map(|name| untested(name, folder)).collect(),
         Check::Driver(words) => driver(folder, words),
         Check::Signals => signals::failures(folder),
@@ -163,6 +170,29 @@ fn facts(results: &Results<'_>) -> Vec<String> {
         (Some(found), Some(expected)) => differences(&found, &expected, KNOWN),
         _ => vec!["there are no facts to compare".to_owned()],
     }
+}
+
+/// What each bench took, as criterion says it: the middle of three.
+pub(super) fn times(folder: &Path) -> Vec<(String, String)> {
+    let said = text(&folder.join("bar.txt"));
+    let mut name = "";
+    let mut times = Vec::new();
+    for line in said.lines() {
+        // A long name has a line of its own.
+        let (before, time) = line
+            .split_once("time:")
+            .map_or((line, None), |(name, time)| (name, Some(time)));
+        name = Some(before.trim()).filter(|text| !text.is_empty()).unwrap_or(name);
+        let mut numbers = time
+            .unwrap_or_default()
+            .trim_matches([' ', '[', ']'])
+            .split(' ')
+            .skip(2);
+        if let (Some(number), Some(unit)) = (numbers.next(), numbers.next()) {
+            times.push((name.to_owned(), format!("{number} {unit}")));
+        }
+    }
+    times
 }
 
 /// What a VMM that was killed left behind in the device.
@@ -413,6 +443,27 @@ mod tests {
         assert!(!left(r#"{ "device": { "class": "0x030000" } }"#).contains("device"));
         assert!(left(r#"{ "device": { "class": "0x038000" } }"#).contains("device.class"));
         assert!(left("").contains("was not probed"));
+    }
+
+    #[test]
+    fn each_way_has_a_time() {
+        let folder = Folder::new("speed");
+        folder.write("code", "0\n");
+        let said = "Benchmarking limit/read-dword: Analyzing\n\
+            limit/read-dword        time:   [541.2 ps 541.5 ps 541.8 ps]\n\
+            a-name-of-more-than-twenty/read-dword\n\
+            \x20                       time:   [1.2 µs 1.3 µs 1.4 µs]\n\
+            \x20                       thrpt:  [1.2 GiB/s 1.3 GiB/s 1.4 GiB/s]\n";
+        folder.write("bar.txt", said);
+        let expected = [
+            ("limit/read-dword", "541.5 ps"),
+            ("a-name-of-more-than-twenty/read-dword", "1.3 µs"),
+        ];
+        let expected = expected.map(|(name, time)| (name.to_owned(), time.to_owned()));
+        assert_eq!(times(&folder.0), expected);
+        assert_eq!(folder.failures(Check::Times(&["limit/read-dword"])), [""; 0]);
+        let missing = folder.failures(Check::Times(&["vfio/read-dword"]));
+        assert!(missing.join("").contains("no time for vfio/read-dword"), "{missing:?}");
     }
 
     #[test]

@@ -34,9 +34,11 @@ pub(super) struct Guest {
     pub(super) initrd: Vec<u8>,
 }
 
-/// A program of tests.
+/// A program of tests, or of benches.
 #[derive(Debug)]
-pub(super) struct Test {
+pub(super) struct Program {
+    /// `test` or `bench`.
+    pub(super) kind: String,
     pub(super) name: String,
     pub(super) path: PathBuf,
 }
@@ -60,7 +62,7 @@ pub(super) struct Contents<'a> {
     /// Whether the host's graphics driver is among them.
     pub(super) has_driver: bool,
     pub(super) guest: Option<&'a Guest>,
-    pub(super) tests: &'a [Test],
+    pub(super) programs: &'a [Program],
     /// The OpRegion as it lies in the host's memory.
     pub(super) opregion: &'a Path,
 }
@@ -98,8 +100,8 @@ pub(super) fn machine(place: &Place, contents: Contents<'_>, out: &Path) -> Resu
         }
         None => archive.file("modules.order", b""),
     }
-    for test in contents.tests {
-        archive.program(&format!("lab/tests/{}", test.name), &read(&test.path)?);
+    for Program { kind, name, path } in contents.programs {
+        archive.program(&format!("lab/{kind}/{name}"), &read(path)?);
     }
     if let Some(guest) = contents.guest {
         archive.file("lab/vmlinuz", &read(&guest.kernel)?);

@@ -25,7 +25,7 @@ use anyhow::{Context, Result};
 
 use crate::tools::{cargo, root, succeed, target_dir};
 use checks::Results;
-use image::{Contents, Test};
+use image::{Contents, Program};
 use kernel::Image;
 use packages::{Apt, Cache, SUITES};
 use report::{Line, Verdict};
@@ -230,48 +230,51 @@ fn build(cache: Cache, folder: PathBuf) -> Result<Place> {
     })
 }
 
-/// Builds tests of `igd-vmm` in the same way.
-fn build_tests(names: &[&str]) -> Result<Vec<Test>> {
-    if names.is_empty() {
-        return Ok(Vec::new());
+/// Builds tests and benches of `igd-vmm` in the same way.
+fn build_programs(boot: &Boot) -> Result<Vec<Program>> {
+    let mut programs = Vec::new();
+    for (command, kind, names) in [("test", "test", boot.tests), ("bench", "bench", boot.benches)] {
+        if names.is_empty() {
+            continue;
+        }
+        let mut build = cargo([
+            command,
+            "--no-run",
+            "--quiet",
+            "--message-format=json",
+            "--target",
+            TARGET,
+        ]);
+        build.args(["-p", "igd-vmm", "--all-features"]);
+        for name in names {
+            build.arg(format!("--{kind}")).arg(name);
+        }
+        build.env("RUSTFLAGS", STATIC);
+        eprintln!("lab: building static programs for {}", names.join(", "));
+        let output = build.current_dir(root()?).stderr(Stdio::inherit()).output();
+        let output = output.context("cannot start cargo")?;
+        anyhow::ensure!(output.status.success(), "they do not build ({})", output.status);
+        let built = String::from_utf8_lossy(&output.stdout);
+        let built: Vec<_> = built.lines().filter_map(|line| program(line, kind)).collect();
+        anyhow::ensure!(
+            built.len() == names.len(),
+            "cargo named {} programs of {}",
+            built.len(),
+            names.len()
+        );
+        programs.extend(built);
     }
-    let mut build = cargo([
-        "test",
-        "--no-run",
-        "--quiet",
-        "--message-format=json",
-        "--target",
-        TARGET,
-    ]);
-    build.args(["-p", "igd-vmm", "--all-features"]);
-    for name in names {
-        build.args(["--test", name]);
-    }
-    build.env("RUSTFLAGS", STATIC);
-    eprintln!("lab: building static tests");
-    let output = build.current_dir(root()?).stderr(Stdio::inherit()).output();
-    let output = output.context("cannot start cargo")?;
-    anyhow::ensure!(output.status.success(), "the tests do not build ({})", output.status);
-    let tests = String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(test)
-        .collect::<Vec<_>>();
-    anyhow::ensure!(
-        tests.len() == names.len(),
-        "cargo named {} tests of {}",
-        tests.len(),
-        names.len()
-    );
-    Ok(tests)
+    Ok(programs)
 }
 
-/// The program that a message of cargo names, if it is one.
-fn test(message: &str) -> Option<Test> {
+/// The program that a message of cargo names, if it is one of this kind.
+fn program(message: &str, kind: &str) -> Option<Program> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
     let path = PathBuf::from(message.get("executable")?.as_str()?);
     let name = message.pointer("/target/name")?.as_str()?.to_owned();
-    let is_test = message.pointer("/target/kind/0")?.as_str()? == "test";
-    is_test.then_some(Test { name, path })
+    let is_of_kind = message.pointer("/target/kind/0")?.as_str()? == kind;
+    let kind = kind.to_owned();
+    is_of_kind.then_some(Program { kind, name, path })
 }
 
 /// Runs the scenarios of one machine.
@@ -286,13 +289,13 @@ fn play(place: &Place, boot: &Boot, scenarios: &[&Scenario], image: &Image, keep
         Some(modules) if boot.has_guest => Some(image::guest(place, &image.path, modules)?),
         _ => None,
     };
-    let tests = build_tests(boot.tests)?;
+    let programs = build_programs(boot)?;
     let initrd = folder.join("initrd.gz");
     let contents = Contents {
         modules: image.modules.as_deref(),
         has_driver: boot.has_driver,
         guest: guest.as_ref(),
-        tests: &tests,
+        programs: &programs,
         opregion: &opregion,
     };
     image::machine(place, contents, &initrd)?;
@@ -332,6 +335,11 @@ fn play(place: &Place, boot: &Boot, scenarios: &[&Scenario], image: &Image, keep
             opregion: &opregion,
         };
         let mut failures = checks::failures(scenario.check, &results);
+        if let Check::Times(_) = scenario.check {
+            for (name, time) in checks::times(&step) {
+                eprintln!("lab:   {name:<24} {time:>10}");
+            }
+        }
         if let (Some(failure), false) = (&outcome.failure, failures.is_empty()) {
             failures.push(failure.clone());
         }

@@ -65,6 +65,8 @@ pub(super) struct Boot {
     pub(super) has_guest: bool,
     /// Tests of `igd-vmm` that are in the initial RAM disk.
     pub(super) tests: &'static [&'static str],
+    /// Benches of `igd-vmm` that are.
+    pub(super) benches: &'static [&'static str],
     pub(super) limit: Duration,
 }
 
@@ -96,6 +98,8 @@ pub(super) enum Check {
     Cases(&'static [Case]),
     /// Every test of these programs ran and passed.
     Tests(&'static [&'static str]),
+    /// There is a time for each of these.
+    Times(&'static [&'static str]),
     /// The guest is interrupted, and the device reaches its memory.
     Signals,
     /// The guest's driver says the same in QEMU and in our VMM.
@@ -142,6 +146,7 @@ pub(super) const PLAIN: Boot = Boot {
     has_driver: false,
     has_guest: false,
     tests: &[],
+    benches: &[],
     limit: Duration::from_secs(240),
 };
 
@@ -197,6 +202,26 @@ static TESTED: Boot = Boot {
     limit: Duration::from_secs(400),
     ..PLAIN
 };
+
+static SPEED: Boot = Boot {
+    name: "speed",
+    kernel: Some(Kernel::Stock),
+    memory_mib: 1536,
+    benches: &["bar"],
+    limit: Duration::from_secs(400),
+    ..PLAIN
+};
+const WAYS: &[&str] = &[
+    "limit/read-dword",
+    "mapped/read-dword",
+    "in-process/read-dword",
+    "vfio/read-dword",
+    "vfio/write-dword",
+    "vfio/read-page",
+    "vfio-mapped/read-dword",
+    "vfio-mapped/write-dword",
+    "vfio-mapped/read-page",
+];
 
 const LINUX: Boot = Boot {
     name: "linux-kbl",
@@ -377,6 +402,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         boot: &TESTED,
         step: "kvm",
         check: Check::Tests(TESTS),
+        is_default: false,
+    },
+    Scenario {
+        name: "speed",
+        text: "what an access to a BAR costs through vfio-pci, and through its mapping",
+        boot: &SPEED,
+        step: "speed",
+        check: Check::Times(WAYS),
         is_default: false,
     },
     Scenario {
