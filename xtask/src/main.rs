@@ -66,7 +66,7 @@ enum Task {
     Cov(tasks::cov::Args),
     /// Our VMM on the kernel's own VFIO and KVM, in an emulated machine with a simulated device
     Lab(tasks::lab::Args),
-    /// criterion; --save NAME records, --baseline NAME compares; --counts counts instructions
+    /// criterion; --save NAME records, --compare NAME compares; --counts counts instructions
     Bench(tasks::bench::Args),
     /// rustdoc with warnings denied; --open shows it
     Doc(tasks::doc::Args),
@@ -169,6 +169,6 @@ mod tests {
             line("xtask doc --opne"),
             "error: unexpected argument '--opne' found; did you mean `--open`? (see `cargo xtask --help`)"
         );
-        assert!(!line("xtask bench --save a --baseline b").contains('\n'));
+        assert!(!line("xtask bench --save a --compare b").contains('\n'));
     }
 }

@@ -12,15 +12,15 @@ use crate::tools::{cargo, root, run as run_command};
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args, Default, Debug)]
 pub(crate) struct Args {
-    /// Counts instructions instead, and fails where they exceed the bounds in counts/baseline.toml; needs valgrind
-    #[arg(long, conflicts_with_all = ["baseline", "quick"])]
+    /// Counts instructions instead, and fails where they exceed the bounds in xtask/counts/baseline.toml; needs valgrind
+    #[arg(long, conflicts_with = "quick")]
     counts: bool,
-    /// Records the results under this name; with --counts, in counts/baseline.toml
-    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "base", conflicts_with = "baseline")]
+    /// Records the results under this name; with --counts, in xtask/counts/baseline.toml
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "base", conflicts_with = "compare")]
     save: Option<String>,
-    /// Compares with the results recorded under this name
-    #[arg(long, value_name = "NAME")]
-    baseline: Option<String>,
+    /// Compares with the results recorded under this name; --counts compares without it
+    #[arg(long, alias = "baseline", value_name = "NAME", num_args = 0..=1, default_missing_value = "base")]
+    compare: Option<String>,
     /// Measures for less than a second each: enough to see that everything runs
     #[arg(long)]
     quick: bool,
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.quick {
         command.arg("--quick");
     }
-    for (option, name) in [("--save-baseline", &args.save), ("--baseline", &args.baseline)] {
+    for (option, name) in [("--save-baseline", &args.save), ("--baseline", &args.compare)] {
         if let Some(name) = name {
             command.args([option, name]);
         }
