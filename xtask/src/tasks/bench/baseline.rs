@@ -122,8 +122,9 @@ impl Baseline {
 
     /// A line for each count, and what is wrong.
     pub(super) fn compare(&self, counts: &[(String, f64)]) -> (String, Vec<String>) {
+        let width = counts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let mut text = format!(
-            "{:<20} {:>12} {:>12} {:>8} {:>8}\n",
+            "{:<width$} {:>12} {:>12} {:>8} {:>8}\n",
             "case", "instructions", "recorded", "bound", "goal"
         );
         let mut wrong = Vec::new();
@@ -144,7 +145,7 @@ impl Baseline {
                 _ => "",
             };
             let line = format!(
-                "{name:<20} {count:>12.2} {:>12.2} {:>8} {goal:>8}{mark}",
+                "{name:<width$} {count:>12.2} {:>12.2} {:>8} {goal:>8}{mark}",
                 row.instructions, row.bound
             );
             text += line.trim_end();
