@@ -456,7 +456,7 @@ fn codes_out_of_range_are_treated_by_version() {
     }
 }
 
-/// Up to 9.2, before generation 9; the table's 2 MiB are counted too.
+/// Up to 9.2, before generation 9; the translation table is counted, too.
 #[test]
 fn codes_above_512_mib_counted_nothing() {
     for (generation, code, mib) in [

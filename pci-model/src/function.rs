@@ -560,7 +560,7 @@ mod tests {
         }
     }
 
-    /// The short way is for an access within one dword that has another behind it.
+    /// The short way is for an aligned access with four bytes from its offset on.
     #[test]
     fn what_has_to_be_looked_at_closely() {
         let function = crate::FunctionBuilder::<256>::from_image(&[0; 256]).build().unwrap();
