@@ -141,13 +141,7 @@ pub(super) fn failures(check: Check, results: &Results<'_>) -> Vec<String> {
             failures
         }
         Check::Cases(cases) => wrong(cases, folder),
-        Check::Times(names) => {
-            let times = times(folder);
-            let missing = names.iter().filter(|name| !times.iter().any(|(is, _)| is == *name));
-            let said = text(&folder.join("bar.txt"));
-            let last = said.trim().lines().last().unwrap_or("nothing");
-            missing.map(|name| format!("no time for {name}, but: {last}")).collect()
-        }
+        Check::Times(names) => untimed(names, folder),
         Check::Tests(names) => names.iter().filter_map(|name| untested(name, folder)).collect(),
         Check::Driver(words) => driver(folder, words),
         Check::Signals => signals::failures(folder),
@@ -172,9 +166,14 @@ fn facts(results: &Results<'_>) -> Vec<String> {
     }
 }
 
-/// What each bench took, as criterion says it: the middle of three.
+/// What criterion says of the ways to a BAR.
+fn criterion(folder: &Path) -> String {
+    text(&folder.join("bar.txt"))
+}
+
+/// What each bench took: the middle of three times.
 pub(super) fn times(folder: &Path) -> Vec<(String, String)> {
-    let said = text(&folder.join("bar.txt"));
+    let said = criterion(folder);
     let mut name = "";
     let mut times = Vec::new();
     for line in said.lines() {
@@ -295,6 +294,17 @@ fn driver(folder: &Path, words: &[&str]) -> Vec<String> {
         _ => failures.push("the status names no ASLS and BDSM".to_owned()),
     }
     failures
+}
+
+/// Which of the benches have no time.
+fn untimed(names: &[&str], folder: &Path) -> Vec<String> {
+    let times = times(folder);
+    let said = criterion(folder);
+    let last = said.trim().lines().last().unwrap_or("nothing");
+    let missing = names
+        .iter()
+        .filter(|name| !times.iter().any(|(timed, _)| timed == *name));
+    missing.map(|name| format!("no time for {name}, but: {last}")).collect()
 }
 
 /// Why not all of a program's tests passed.

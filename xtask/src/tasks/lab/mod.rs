@@ -230,40 +230,35 @@ fn build(cache: Cache, folder: PathBuf) -> Result<Place> {
     })
 }
 
-/// Builds tests and benches of `igd-vmm` in the same way.
-fn build_programs(boot: &Boot) -> Result<Vec<Program>> {
-    let mut programs = Vec::new();
-    for (command, kind, names) in [("test", "test", boot.tests), ("bench", "bench", boot.benches)] {
-        if names.is_empty() {
-            continue;
-        }
-        let mut build = cargo([
-            command,
-            "--no-run",
-            "--quiet",
-            "--message-format=json",
-            "--target",
-            TARGET,
-        ]);
-        build.args(["-p", "igd-vmm", "--all-features"]);
-        for name in names {
-            build.arg(format!("--{kind}")).arg(name);
-        }
-        build.env("RUSTFLAGS", STATIC);
-        eprintln!("lab: building static programs for {}", names.join(", "));
-        let output = build.current_dir(root()?).stderr(Stdio::inherit()).output();
-        let output = output.context("cannot start cargo")?;
-        anyhow::ensure!(output.status.success(), "they do not build ({})", output.status);
-        let built = String::from_utf8_lossy(&output.stdout);
-        let built: Vec<_> = built.lines().filter_map(|line| program(line, kind)).collect();
-        anyhow::ensure!(
-            built.len() == names.len(),
-            "cargo named {} programs of {}",
-            built.len(),
-            names.len()
-        );
-        programs.extend(built);
+/// Builds what else of `igd-vmm` a machine runs: `test`s or `bench`es, in the same way.
+fn build_programs(kind: &str, names: &[&str]) -> Result<Vec<Program>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
     }
+    let mut build = cargo([kind, "--no-run", "--quiet", "--message-format=json", "--target", TARGET]);
+    build.args(["-p", "igd-vmm", "--all-features"]);
+    for name in names {
+        build.arg(format!("--{kind}")).arg(name);
+    }
+    build.env("RUSTFLAGS", STATIC);
+    eprintln!("lab: building static {kind} programs");
+    let output = build.current_dir(root()?).stderr(Stdio::inherit()).output();
+    let output = output.context("cannot start cargo")?;
+    anyhow::ensure!(
+        output.status.success(),
+        "the {kind} programs do not build ({})",
+        output.status
+    );
+    let programs = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|message| program(message, kind))
+        .collect::<Vec<_>>();
+    anyhow::ensure!(
+        programs.len() == names.len(),
+        "cargo named {} {kind} programs of {}",
+        programs.len(),
+        names.len()
+    );
     Ok(programs)
 }
 
@@ -289,7 +284,8 @@ fn play(place: &Place, boot: &Boot, scenarios: &[&Scenario], image: &Image, keep
         Some(modules) if boot.has_guest => Some(image::guest(place, &image.path, modules)?),
         _ => None,
     };
-    let programs = build_programs(boot)?;
+    let mut programs = build_programs("test", boot.tests)?;
+    programs.extend(build_programs("bench", boot.benches)?);
     let initrd = folder.join("initrd.gz");
     let contents = Contents {
         modules: image.modules.as_deref(),

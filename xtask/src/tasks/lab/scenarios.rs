@@ -65,7 +65,7 @@ pub(super) struct Boot {
     pub(super) has_guest: bool,
     /// Tests of `igd-vmm` that are in the initial RAM disk.
     pub(super) tests: &'static [&'static str],
-    /// Benches of `igd-vmm` that are.
+    /// Benches of `igd-vmm` that are there, too.
     pub(super) benches: &'static [&'static str],
     pub(super) limit: Duration,
 }
@@ -211,6 +211,7 @@ static SPEED: Boot = Boot {
     limit: Duration::from_secs(400),
     ..PLAIN
 };
+/// The ways to a BAR that have to have their time.
 const WAYS: &[&str] = &[
     "limit/read-dword",
     "mapped/read-dword",
