@@ -169,6 +169,12 @@ mod tests {
             line("xtask doc --opne"),
             "error: unexpected argument '--opne' found; did you mean `--open`? (see `cargo xtask --help`)"
         );
-        assert!(!line("xtask bench --save a --compare b").contains('\n'));
+        for command in ["xtask bench --save a --compare b", "xtask bench --save a --baseline b"] {
+            let conflict = line(command);
+            assert!(
+                conflict.contains("cannot be used with") && !conflict.contains('\n'),
+                "{conflict}"
+            );
+        }
     }
 }

@@ -200,6 +200,18 @@ mod tests {
     }
 
     #[test]
+    fn columns_are_below_their_heads() {
+        let long = counts(&[("a/name-of-more-than-twenty", 1.0), ("short", 123.4)]);
+        let (text, _) = Baseline::default().recorded(&long, String::new()).compare(&long);
+        assert_eq!(text.lines().count(), 3);
+        let column = text.lines().next().and_then(|head| head.find("instructions")).unwrap() + "instructions".len();
+        for line in text.lines().skip(1) {
+            assert_eq!(line.as_bytes().get(column), Some(&b' '), "{text}");
+            assert_ne!(line.as_bytes().get(column - 1), Some(&b' '), "{text}");
+        }
+    }
+
+    #[test]
     fn a_goal_that_is_missed_is_no_failure() {
         let baseline = Baseline::parse("[case]\na = { instructions = 10, bound = 13, goal = 9.5 }").unwrap();
         let (text, wrong) = baseline.compare(&counts(&[("a", 10.0)]));
